@@ -1,0 +1,3 @@
+"""Masked autoencoding for images, video and audio."""
+
+__version__ = "0.1.0"

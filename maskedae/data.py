@@ -1,0 +1,64 @@
+"""What the core asks of data: the contract that every file of `datasets/` fulfils."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from torch import Tensor
+
+Split = Literal["train", "held_out"]
+
+
+class BadSample(Exception):
+    """A sample that cannot be used; the message is the reason that a user reads."""
+
+
+class Panel(NamedTuple):
+    """One picture, film or sound of a figure, as the model sees it: normalised."""
+
+    caption: str
+    signal: Tensor  # (C, *size), NaN where there is nothing to show
+
+
+class Source(Protocol):
+    """The samples of one split, addressed by number."""
+
+    labels: Tensor | None  # (len,) class numbers, int64; None where there are none
+    classes: tuple[str, ...]  # class names by number; empty without labels
+    shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Say which sample it is, in the user's words: the path of its file."""
+        ...
+
+    def read(self, index: int) -> Tensor:
+        """Decode and augment one sample: uint8 (C, *size).
+
+        Augmentation draws from torch's global CPU generator and nothing else, so that whoever
+        seeds it owns the result. Raises BadSample.
+        """
+        ...
+
+
+class Data(Protocol):
+    """One kind of data, as the `data` section of a recipe describes it."""
+
+    max_bad_share: float  # more unreadable samples than this end a run
+
+    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
+        """Open a split for signals of shape (C, *size); None if there is nothing held out."""
+        ...
+
+    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
+        """Open files and folders named by hand, not augmented."""
+        ...
+
+    def signal(self, batch: Tensor) -> Tensor:
+        """Normalise on the device: uint8 (B, C, *size) -> float (B, C, *size)."""
+        ...
+
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
+        """Write a figure of rows of panels, with a note under it."""
+        ...
