@@ -1,0 +1,259 @@
+"""Pictures in folders and lists, of every format that Pillow reads."""
+
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from math import ceil
+from pathlib import Path
+from typing import BinaryIO
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from maskedae.data import BadSample, Panel, Source, Split
+from maskedae.listing import Listing, Splits, Wanted, list_named, open_splits
+from maskedae.pictures import Cell, contact_sheet
+
+# Not all that Pillow knows: some formats start another program, EPS for one.
+FORMATS = {
+    "JPEG": [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"],
+    "PNG": [".png", ".apng"],
+    "WEBP": [".webp"],
+    "GIF": [".gif"],
+    "BMP": [".bmp"],
+    "TIFF": [".tif", ".tiff"],
+    "AVIF": [".avif"],
+    "JPEG2000": [".jp2", ".j2k", ".jpx"],
+    "PPM": [".ppm", ".pgm", ".pbm", ".pnm"],
+    "TGA": [".tga"],
+    "QOI": [".qoi"],
+}
+EXTENSIONS = frozenset(extension for group in FORMATS.values() for extension in group)
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+BICUBIC = v2.InterpolationMode.BICUBIC
+# What decoders raise over broken files; wider nets would hide mistakes of ours.
+BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures from folders, where sub-folders are classes, or from lists.
+
+    With one channel they are gray, with three RGB, with four RGBA; where three are asked for,
+    transparency is dropped. What a folder holds is looked up once per instance.
+    """
+
+    root: str | list[str] | None = None
+    """A folder, a .txt list (path, tab, label) or a .csv list (columns path, label); or several."""
+    val_root: str | None = None
+    """The same, for what is held out. By default val/ or the like next to train/ in a root."""
+    weights: list[float] | None = None
+    """How often each root is drawn from, relative to the others; by default by its samples."""
+    held_out_share: float = 0.05
+    """Held out where there are labels but nothing else is held out."""
+    mean: list[float] | None = None
+    """Of every channel, black being 0 and white 1; by default that of ImageNet."""
+    std: list[float] | None = None
+    """Of every channel, as the mean."""
+    scale: tuple[float, float] = (0.2, 1.0)
+    """Area of the crops of training, as a share of the picture."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of the crops of training."""
+    flip: float = 0.5
+    """Share of pictures mirrored in training."""
+    eval_crop: float = 0.875
+    """Without augmentation: share of the shorter side that the central crop keeps."""
+    max_bad_share: float = 0.05
+    """More unreadable pictures than this end a run."""
+
+    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
+        listing = self.splits.train if split == "train" else self.splits.held_out
+        return None if listing is None else ImageSource(listing, shape, self.view(shape, augment))
+
+    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
+        listing = list_named(paths, Wanted(EXTENSIONS, sniff))
+        return ImageSource(listing, shape, self.view(shape, augment=False))
+
+    @cached_property
+    def splits(self) -> Splits:
+        """What there is to train on and to hold out."""
+        if not self.root:
+            raise ValueError("say where the pictures are: --data.root DIR")
+        return open_splits(
+            [self.root] if isinstance(self.root, str) else self.root,
+            Wanted(EXTENSIONS, sniff),
+            val_root=self.val_root,
+            weights=self.weights,
+            held_out_share=self.held_out_share,
+        )
+
+    def view(self, shape: tuple[int, ...], augment: bool) -> Callable[[Tensor], Tensor]:
+        """Make the function that brings a picture to size."""
+        if len(shape) != 3 or shape[0] not in MODES:
+            raise ValueError(f"pictures are (1, 3 or 4 channels, height, width), not {shape}")
+        size = shape[1:]
+        if not augment:
+            return partial(centre, size=size, share=self.eval_crop)
+        crop = v2.RandomResizedCrop(size, self.scale, self.ratio, BICUBIC, antialias=True)
+        return v2.Compose([crop, v2.RandomHorizontalFlip(self.flip)])
+
+    def signal(self, batch: Tensor) -> Tensor:
+        # Any type will do, the values being 0..255: a float batch keeps its precision.
+        values = batch if batch.is_floating_point() else batch.to(torch.get_default_dtype())
+        mean, std = self.statistics(values)
+        return values.div(255).sub_(mean).div_(std)
+
+    def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation for signals (..., C, H, W), each (C, 1, 1)."""
+        channels = like.shape[-3]
+        rgb = channels == 3
+        both = {
+            "mean": self.mean or ([0.485, 0.456, 0.406] if rgb else [0.449]),
+            "std": self.std or ([0.229, 0.224, 0.225] if rgb else [0.226]),
+        }
+        for name, values in both.items():
+            if len(values) not in (1, channels):
+                raise ValueError(f"{name} has {len(values)} values for {channels} channels")
+        mean, std = (
+            # A blocking copy would make every step wait for the device to finish the last one.
+            torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
+            for values in both.values()
+        )
+        return mean.expand(channels)[:, None, None], std.expand(channels)[:, None, None]
+
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
+        cells = [[Cell(panel.caption, self.pixels(panel.signal)) for panel in row] for row in rows]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(cells, note).save(path, format="PNG")
+
+    def pixels(self, signal: Tensor) -> Tensor:
+        """Undo the normalisation, with gray for what is NaN: (C, H, W) -> (H, W, C), uint8."""
+        signal = signal.detach().to("cpu", torch.float32)
+        mean, std = self.statistics(signal)
+        values = (signal * std + mean).nan_to_num(nan=0.5).clamp(0, 1)
+        return values.mul(255).round().byte().movedim(0, -1)[..., :3]
+
+
+class ImageSource:
+    """The pictures of one split."""
+
+    def __init__(
+        self, listing: Listing, shape: tuple[int, ...], view: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.listing, self.channels, self.view = listing, shape[0], view
+        self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def name(self, index: int) -> str:
+        return self.listing.path(index)
+
+    def read(self, index: int) -> Tensor:
+        with opened(self.name(index)) as (file, image):
+            pixels = decode(file, image, self.channels)
+        return self.view(pixels).contiguous()
+
+
+def sniff(head: bytes) -> bool:
+    """Recognise a picture by its first bytes."""
+    return head.startswith(SIGNATURES) or head[8:12] == b"WEBP" or head[4:12] == b"ftypavif"
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[BinaryIO, Image.Image]]:
+    """Open a picture, nothing but its header read; what fails inside makes a BadSample."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadSample("not a file")  # opening a pipe would wait for ever
+        if not status.st_size:
+            raise BadSample("empty file")
+        with open(path, "rb") as file, Image.open(file, formats=list(FORMATS)) as image:
+            yield file, image
+    except Image.DecompressionBombError as error:
+        raise BadSample(f"too many pixels: {error}") from error
+    except UnidentifiedImageError as error:
+        raise BadSample(what_else(path)) from error
+    except BROKEN as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise BadSample(reason) from error
+
+
+def what_else(path: str) -> str:
+    """Say what a file is that is no picture."""
+    with open(path, "rb") as file:
+        head = file.read(40)
+    if sniff(head):
+        return "broken header"
+    text = " ".join(head.decode(errors="replace").split())
+    return f"text, not a picture: {text!r}" if text.isprintable() else "not a picture"
+
+
+def decode(file: BinaryIO, image: Image.Image, channels: int) -> Tensor:
+    """Decode a picture, upright and 8 bits deep: (C, H, W)."""
+    # Pillow for all but JPEG: torchvision's PNG decoder dies of SIGSEGV over a flipped bit.
+    if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and channels != 4:
+        mode = ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY
+        file.seek(0)
+        data = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+        # Where it fails Pillow tries: it says in words what is wrong. The operator is what
+        # decode_image calls, after it has warned at each call that it will move elsewhere.
+        with suppress(RuntimeError):
+            return torch.ops.image.decode_jpeg(data, mode.value, True)
+    image.load()
+    with suppress(*BROKEN):  # a corrupt EXIF block spoils no pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = shallow(image)
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")  # first, or Pillow warns over palettes
+    return F.pil_to_tensor(image.convert(MODES[channels]))
+
+
+def shallow(image: Image.Image) -> Image.Image:
+    """Bring one deep channel to 8 bits by scale, where Pillow would clip."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    top = 1 if image.mode == "F" else 65535
+    if not (low >= 0 and high <= top):  # also where a value is NaN
+        raise BadSample(f"values from {low:g} to {high:g}: scale them to 0..{top}")
+    return Image.fromarray(np.rint(values * np.float32(255 / top)).astype(np.uint8))
+
+
+def centre(image: Tensor, size: tuple[int, int], share: float) -> Tensor:
+    """Shrink or enlarge to cover `size` / `share`, cut out the middle: (C, H, W) -> (C, *size)."""
+    if not 0 < share <= 1:
+        raise ValueError(f"a crop keeps a share in (0, 1], not {share}")
+    tall, wide = (int(side / share) for side in size)
+    height, width = image.shape[-2:]
+    # A strip of 1 x 100000 would grow to gigabytes: what lies far outside the crop goes first.
+    most = (ceil(2 * width * tall / wide), ceil(2 * height * wide / tall))
+    height, width = min(height, most[0]), min(width, most[1])
+    image = F.center_crop(image, [height, width])
+    if height * wide <= width * tall:
+        covering = [tall, int(tall * width / height)]
+    else:
+        covering = [int(wide * height / width), wide]
+    return F.center_crop(F.resize(image, covering, BICUBIC, antialias=True), list(size))
+
+
+def inspect(path: str) -> dict[str, object]:
+    """Decode a picture in full and report what it is; raises BadSample."""
+    with catch_warnings(record=True) as caught, opened(path) as (file, image):
+        simplefilter("always")
+        report = {"kind": "image", "format": image.format, "mode": image.mode}
+        height, width = decode(file, image, channels=3).shape[-2:]
+    return report | {"size": [width, height], "warnings": [str(item.message) for item in caught]}

@@ -1,0 +1,95 @@
+"""Attention: one function, a choice of kernels that all give the same numbers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def eager(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention written out, with its maps: 3 x (B, heads, N, d) -> (.., N, d), (.., N, N)."""
+    maps = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(dim=-1)
+    return maps @ v, maps
+
+
+def _eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return eager(q, k, v)[0]
+
+
+def _xformers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from xformers.ops import memory_efficient_attention  # an extra, not a dependency
+
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return memory_efficient_attention(q, k, v).transpose(1, 2)
+
+
+def _pinned(backend: SDPBackend) -> Kernel:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(q, k, v)
+
+    return attend
+
+
+KERNELS: dict[str, Kernel] = {
+    "sdpa": F.scaled_dot_product_attention,
+    "sdpa-flash": _pinned(SDPBackend.FLASH_ATTENTION),
+    "sdpa-cudnn": _pinned(SDPBackend.CUDNN_ATTENTION),
+    "sdpa-efficient": _pinned(SDPBackend.EFFICIENT_ATTENTION),
+    "sdpa-math": _pinned(SDPBackend.MATH),
+    "xformers": _xformers,
+    "eager": _eager,
+}
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one projection for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"a width of {width} does not divide into {heads} heads")
+        self.heads = heads
+        self.kernel = KERNELS["sdpa"]
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        q, k, v = rearrange(self.qkv(x), "b n (s h d) -> s b h n d", s=3, h=self.heads).unbind()
+        return self.proj(rearrange(self.kernel(q, k, v), "b h n d -> b n (h d)"))
+
+
+def set_kernel(model: nn.Module, name: str) -> None:
+    """Make every attention of a model use the kernel of that name, one of KERNELS."""
+    if name not in KERNELS:
+        raise ValueError(f"no attention kernel is called {name}; there are {', '.join(KERNELS)}")
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.kernel = KERNELS[name]
+
+
+@contextmanager
+def record_maps(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the attention maps (B, heads, N, N) of every layer, in the order they run."""
+    maps: list[Tensor] = []
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out, weights = eager(q, k, v)
+        maps.append(weights)
+        return out
+
+    layers = [module for module in model.modules() if isinstance(module, Attention)]
+    before = [layer.kernel for layer in layers]
+    for layer in layers:
+        layer.kernel = attend
+    try:
+        yield maps
+    finally:
+        for layer, kernel in zip(layers, before, strict=True):
+            layer.kernel = kernel

@@ -1,0 +1,53 @@
+"""The command line: one command, many verbs."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+from maskedae import __version__
+from maskedae.hints import nearest
+
+COMMANDS = {
+    "quickstart": "the main job, on data that ships with the package, in about a minute",
+    "pretrain": "learn to imagine what is hidden: RECIPE --data.root DIR",
+    "reconstruct": "original, masked, imagined: CHECKPOINT FILE...",
+    "probe": "how well an encoder's features tell classes apart: CHECKPOINT --data.root DIR",
+    "recipes": "the recipes there are; copy one to edit",
+    "models": "the models there are, with parameters and FLOPs",
+    "bench": "speed, FLOPs, share of the machine's measured peak: RECIPE",
+    "doctor": "check the environment, or every file of a folder: [DIR]",
+}
+
+
+def usage() -> str:
+    """What there is to do."""
+    verbs = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
+    return (
+        f"maskedae {__version__}: masked autoencoding for images, video and audio\n\n"
+        f"usage: maskedae COMMAND ...\n\n{verbs}\n\nmaskedae COMMAND --help tells more.\n"
+        "A CHECKPOINT is a run folder, a checkpoint folder or a file."
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return the exit status. What a user can mend is told without a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"maskedae: no command {name}; {nearest(name, list(COMMANDS))}", file=sys.stderr)
+        return 2
+    command: Callable[[list[str]], int] = import_module(f"maskedae.commands.{name}").main
+    try:
+        return command(rest)
+    except (ValueError, OSError, ArithmeticError) as error:
+        if "MASKEDAE_DEBUG" in os.environ:
+            raise
+        print(f"maskedae {name}: {error}", file=sys.stderr)
+        return 1

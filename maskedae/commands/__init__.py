@@ -1,0 +1,1 @@
+"""The commands, one file each: a function main(arguments) -> exit status."""

@@ -1,0 +1,41 @@
+"""maskedae models [PATTERN]."""
+
+from functools import partial
+
+import torch
+
+from maskedae.flops import encoder_flops, pretraining_flops
+from maskedae.zoo import create_model, list_models, model_config
+
+USAGE = """usage: maskedae models [PATTERN]
+
+Lists the models whose names match, such as "mae_*": what they take, parameters of the encoder and
+of the whole, and floating-point operations for one sample: of the encoder when it sees all of it,
+and of a forward pass of pre-training, where most is hidden."""
+
+
+def main(arguments: list[str]) -> int:
+    """List models; return the exit status."""
+    if any(argument.startswith("-") for argument in arguments):
+        print(USAGE)
+        return 0
+    names = list_models(*arguments[:1])
+    if not names:
+        raise ValueError(f"no model matches {arguments[0]}; there are {', '.join(list_models())}")
+    wide = max(map(len, names))
+    print(f"{'':<{wide}}  {'':<13}  {'':<7}  parameters / M   GFLOPs per sample")
+    print(f"{'model':<{wide}}  {'takes':<13}  {'patch':<7}  encoder  whole   encoder  pre-training")
+    for name in names:
+        print(f"{name:<{wide}}  {line(name)}")
+    return 0
+
+
+def line(name: str) -> str:
+    """A model's measures, in columns."""
+    config, build = model_config(name), partial(create_model, name)
+    with torch.device("meta"):
+        model = build()
+    parts = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.encoder, model)]
+    whole, step = (f(build, config.channels) / 1e9 for f in (encoder_flops, pretraining_flops))
+    shape, patch = (" x ".join(map(str, sides)) for sides in (config.shape, config.patch))
+    return f"{shape:<13}  {patch:<7}  {parts[0]:7.1f}  {parts[1]:5.1f}   {whole:7.1f}  {step:12.1f}"

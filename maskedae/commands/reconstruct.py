@@ -1,0 +1,62 @@
+"""maskedae reconstruct CHECKPOINT FILE_OR_FOLDER... --out grid.png."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from maskedae.masking import Masker, RandomMasker
+
+
+def make_parser() -> ArgumentParser:
+    """Options of the command."""
+    parser = ArgumentParser(prog="maskedae reconstruct", exit_on_error=False)
+    parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
+    parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
+    parser.add_argument("--out", type=Path, default=Path("grid.png"), help="picture to write")
+    parser.add_argument(
+        "--mask_ratio", type=list[float], default=[0.75, 0.85, 0.95], help="shares to hide"
+    )
+    parser.add_argument("--masker", type=Masker, default=RandomMasker(), help="what hides patches")
+    parser.add_argument("--seed", type=int, default=0, help="of the masks")
+    parser.add_argument("--most", type=int, default=8, help="samples in the picture, at most")
+    parser.add_argument(
+        "--oracle",
+        action="store_true",
+        help="draw hidden patches with their true mean and deviation; stamped on the picture",
+    )
+    return parser
+
+
+def at_ratios(masker: Any, ratios: list[float]) -> list[Masker]:
+    """The masker at every ratio, if it has one."""
+    if not hasattr(masker, "ratio"):
+        return [masker]
+    return [replace(masker, ratio=ratio) for ratio in ratios]
+
+
+def main(arguments: list[str]) -> int:
+    """Draw what a model imagines of files; return the exit status."""
+    parser = make_parser()
+    try:
+        options = parser.parse_args(arguments)
+    except Exception as error:
+        raise ValueError(str(error).strip()) from error
+    made = parser.instantiate(options)
+
+    from maskedae.viewing import draw_reconstructions
+
+    skipped = draw_reconstructions(
+        checkpoint=options.checkpoint,
+        files=options.files,
+        out=options.out,
+        maskers=at_ratios(made.masker, options.mask_ratio),
+        seed=options.seed,
+        most=options.most,
+        oracle=options.oracle,
+    )
+    for name, reason in skipped:
+        print(f"skipped {name}: {reason}")
+    print(f"wrote {options.out}")
+    return 0

@@ -1,0 +1,122 @@
+"""From sources to batches: every sample brings its own randomness, bad ones are replaced."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from maskedae.data import BadSample, Source
+from maskedae.sampling import Draw, MicroBatches, key
+
+AUGMENT, NOISE = 0, 1  # what a sample's randomness is for
+REPLACEMENTS = 100
+
+
+class Skipped(NamedTuple):
+    """A sample that could not be used, and why."""
+
+    name: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Samples of a micro-batch, on their way to the model."""
+
+    samples: Tensor | None  # uint8 (b, C, *size); None if no sample could be read in their place
+    noise: Tensor  # (b, noise_size)
+    draws: list[Draw]
+    skipped: list[Skipped]
+
+
+class Samples(Dataset[Batch]):
+    """Reads samples with randomness drawn from (seed, epoch, index) and nothing else."""
+
+    def __init__(self, source: Source, seed: int, noise_size: int) -> None:
+        self.source, self.seed, self.noise_size = source, seed, noise_size
+
+    def __getitems__(self, draws: list[Draw]) -> Batch:
+        """Read a micro-batch."""
+        skipped: list[Skipped] = []
+        samples = [self._read(epoch, index, skipped) for epoch, index in draws]
+        noise = torch.stack([self._noise(epoch, index) for epoch, index in draws])
+        found = [sample for sample in samples if sample is not None]
+        whole = default_collate(found) if len(found) == len(draws) else None
+        return Batch(whole, noise, draws, skipped)
+
+    def _noise(self, epoch: int, index: int) -> Tensor:
+        generator = torch.Generator().manual_seed(key(self.seed, epoch, index, NOISE))
+        return torch.rand(self.noise_size, generator=generator)
+
+    def _read(self, epoch: int, index: int, skipped: list[Skipped]) -> Tensor | None:
+        """Read a sample, or the first readable one of a fixed series of others."""
+        with torch.random.fork_rng(devices=[]):
+            for attempt in range(REPLACEMENTS):
+                seed = key(self.seed, epoch, index, AUGMENT, attempt)
+                chosen = index if attempt == 0 else seed % len(self.source)
+                torch.default_generator.manual_seed(seed)
+                try:
+                    return self.source.read(chosen)
+                except BadSample as reason:
+                    skipped.append(Skipped(self.source.name(chosen), str(reason)))
+        return None
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def leave_signals_to_main(_: int = 0) -> None:
+    """Let Ctrl-C and SIGTERM end a worker's parent, which ends its workers in good order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def training_loader(
+    samples: Samples, batches: MicroBatches, workers: int, pin: bool
+) -> DataLoader[Batch]:
+    """Read micro-batches ahead in worker processes, one epoch after the other without a pause."""
+    return DataLoader(
+        samples,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin,
+        worker_init_fn=leave_signals_to_main,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+class _Plain(Dataset[Batch]):
+    """Reads samples one after the other, without replacing those that cannot be read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        samples, draws, skipped = [], [], []
+        for index in indices:
+            try:
+                samples.append(self.source.read(index))
+                draws.append((0, index))
+            except BadSample as reason:
+                skipped.append(Skipped(self.source.name(index), str(reason)))
+        whole = default_collate(samples) if samples else None
+        return Batch(whole, torch.empty(len(draws), 0), draws, skipped)
+
+
+def read_in_order(
+    source: Source, indices: list[int], batch_size: int, workers: int = 0
+) -> Iterator[Batch]:
+    """Read samples in the order given; those that cannot be read are left out and named."""
+    parts = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
+    yield from DataLoader(
+        _Plain(source),
+        batch_sampler=parts,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=leave_signals_to_main,
+    )

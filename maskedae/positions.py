@@ -1,0 +1,68 @@
+"""Where a patch stands: position tables for grids of any number of axes and any aspect."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sincos(grid: tuple[int, ...], width: int) -> Tensor:
+    """Fixed sine-cosine codes of every patch, row-major: (N, D) (arXiv:2111.06377, official code).
+
+    Every axis has an equal share of the width, the last axis first: sines, then cosines, of its
+    place times 10000^(-k / n). What does not divide evenly stays zero.
+    """
+    pairs = width // (2 * len(grid))
+    rates = 10000.0 ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
+    places = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    angles = [place.flatten()[:, None] * rates for place in reversed(places)]
+    codes = torch.cat([code for angle in angles for code in (angle.sin(), angle.cos())], dim=1)
+    return F.pad(codes, (0, width - codes.shape[1])).float()
+
+
+def resample(table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
+    """Stretch a position table over another grid: (N, D) -> (N', D).
+
+    Cubic along every axis, which on two axes is the published bicubic resize.
+    """
+    if len(old) != len(new):
+        raise ValueError(f"a position table for {len(old)} axes cannot serve a grid of {new}")
+    table = table.reshape(*old, -1)
+    for axis, (before, after) in enumerate(zip(old, new, strict=True)):
+        if before != after:
+            lines = table.movedim(axis, -1)
+            flat = lines.reshape(1, -1, before, 1).float()
+            flat = F.interpolate(flat, (after, 1), mode="bicubic", align_corners=False)
+            table = flat.to(table.dtype).reshape(*lines.shape[:-1], after).movedim(-1, axis)
+    return table.flatten(0, len(new) - 1)
+
+
+class Positions(nn.Module):
+    """A table with a row for every patch of a grid, after the rows of the prefix tokens."""
+
+    def __init__(
+        self, table: Tensor, grid: tuple[int, ...], prefix: int = 0, learned: bool = False
+    ) -> None:
+        super().__init__()
+        self.grid, self.prefix = grid, prefix
+        self.table = nn.Parameter(table.unsqueeze(0), requires_grad=learned)  # (1, prefix + N, D)
+
+    @classmethod
+    def sincos(cls, grid: tuple[int, ...], width: int, prefix: int = 0) -> "Positions":
+        """Fixed sine-cosine codes; zeros for the prefix tokens."""
+        return cls(F.pad(sincos(grid, width), (0, 0, prefix, 0)), grid, prefix)
+
+    @classmethod
+    def learned(cls, grid: tuple[int, ...], width: int, prefix: int = 0) -> "Positions":
+        """Learned codes, drawn from a normal distribution of 0.02, cut at 2."""
+        rows = prefix + torch.Size(grid).numel()
+        table = nn.init.trunc_normal_(torch.empty(rows, width), std=0.02)
+        return cls(table, grid, prefix, learned=True)
+
+    def prefixed(self) -> Tensor:
+        """Rows of the prefix tokens: (1, prefix, D)."""
+        return self.table[:, : self.prefix]
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
+        rows = self.table[:, self.prefix :]
+        return rows if index is None else F.embedding(index, rows[0])

@@ -1,0 +1,62 @@
+"""What a model imagines behind the mask, as panels to draw."""
+
+import torch
+from torch import Tensor
+
+from maskedae.autoencoder import MaskedAutoencoder
+from maskedae.data import Panel
+from maskedae.masking import Mask, Masker
+from maskedae.patches import patchify, unpatchify
+
+
+def hide(signal: Tensor, mask: Mask, unit: tuple[int, ...], grid: tuple[int, ...]) -> Tensor:
+    """Put NaN in place of what is hidden: (B, C, *size) -> (B, C, *size)."""
+    patches = patchify(signal, unit)
+    index = mask.hidden.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+    return unpatchify(patches.scatter(1, index, torch.nan), grid, unit)
+
+
+@torch.no_grad()
+def imagine_row(
+    model: MaskedAutoencoder,
+    signal: Tensor,
+    name: str,
+    maskers: list[Masker],
+    seed: int,
+    oracle: bool = False,
+) -> list[Panel]:
+    """Original, then for every masker: masked, imagined, imagined with what was visible.
+
+    The signal is one sample (C, *size).
+    """
+    row = [Panel(name, signal)]
+    encoder, batch = model.encoder, signal.unsqueeze(0)
+    noise = torch.rand(1, model.noise_size, generator=torch.Generator().manual_seed(seed))
+    for masker in maskers:
+        mask = Mask(*(i.to(signal.device) for i in masker(1, encoder.grid, noise=noise)))
+        out = model(batch, mask)
+        masked = hide(batch, mask, encoder.unit, encoder.grid)
+        imagined = unpatchify(model.imagine(batch, mask, oracle), encoder.grid, encoder.unit)
+        whole = torch.where(masked.isnan(), imagined, batch)
+        share = mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
+        row += [
+            Panel(f"{share:.0%} hidden", masked[0]),
+            Panel(f"imagined, loss {out.loss:.3f}", imagined[0]),
+            Panel("imagined + visible", whole[0]),
+        ]
+    return row
+
+
+def note(model: MaskedAutoencoder, oracle: bool) -> str:
+    """What a viewer must know of where the brightness of hidden patches comes from."""
+    if not model.target.needs_statistics:
+        return "The model predicts values. Hidden pixels were not used to draw hidden pixels."
+    if oracle:
+        return (
+            "ORACLE: mean and deviation of every hidden patch are the TRUE ones, taken from the "
+            "original; only the pattern within a patch was imagined."
+        )
+    return (
+        "The model predicts patches normalised by their own mean and deviation; these were "
+        "estimated from the visible patches. Hidden pixels were not used to draw hidden pixels."
+    )

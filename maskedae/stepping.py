@@ -1,0 +1,141 @@
+"""One step of training: micro-batches in, changed weights and a few numbers out."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import TorchDynamoPlugin
+from torch import Tensor, nn
+
+from maskedae.checkpoints import optimizer_tensors, restore_optimizer
+from maskedae.data import Data
+from maskedae.loading import Batch
+from maskedae.optim import adamw
+from maskedae.recipe import Train
+from maskedae.sampling import key
+
+STEP_NOISE = 2  # what a seed is for, beside those of loading.py
+
+
+class Task(Protocol):
+    """What is trained, and how one looks at it."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained and saved."""
+        ...
+
+    @property
+    def data(self) -> Data:
+        """Where samples come from."""
+        ...
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that a sample brings along."""
+        ...
+
+    def loss(
+        self, model: nn.Module, signal: Tensor, batch: Batch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a micro-batch, and scalars to watch beside it."""
+        ...
+
+    def look(self, path: Path) -> dict[str, float]:
+        """Draw a picture and score the model; a `score` tells which checkpoint is the best."""
+        ...
+
+
+def make_accelerator(settings: Train, folder: Path) -> Accelerator:
+    """Choose device, precision and processes."""
+    cpu = settings.device == "cpu" or not torch.accelerator.is_available()
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "fp32"
+    compiler = TorchDynamoPlugin(backend="inductor", fullgraph=True, dynamic=False)
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision={"fp32": "no"}.get(precision, precision),
+        dynamo_plugin=compiler if settings.compile else None,
+        log_with=settings.trackers,
+        project_dir=folder,
+    )
+
+
+def share_of_cores(settings: Train, processes: int) -> int:
+    """Reading processes for each training process."""
+    if settings.workers is not None:
+        return settings.workers
+    return max(len(os.sched_getaffinity(0)) // processes, 1)
+
+
+class Stepper:
+    """Owns model and optimiser while they are trained."""
+
+    def __init__(self, task: Task, settings: Train, accelerator: Accelerator) -> None:
+        self.task, self.settings, self.accelerator = task, settings, accelerator
+        optimizer = adamw(task.model, settings.weight_decay, settings.betas)
+        self.model, self.prepared = accelerator.prepare(task.model, optimizer)
+        self.optimizer = optimizer
+        self.names = {p: name for name, p in task.model.named_parameters() if p.requires_grad}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any] | None]:
+        """Weights, the optimiser's memory, and the state of the loss scaler, if there is one."""
+        scaler = self.accelerator.scaler
+        memory = optimizer_tensors(self.optimizer, self.names)
+        return self.task.model.state_dict(), memory, scaler.state_dict() if scaler else None
+
+    def restore(
+        self, weights: dict[str, Tensor], memory: dict[str, Tensor], scaler: dict[str, Any] | None
+    ) -> None:
+        """Take a state up again."""
+        self.task.model.load_state_dict(weights)
+        restore_optimizer(self.optimizer, self.names, memory)
+        if self.accelerator.scaler and scaler:
+            self.accelerator.scaler.load_state_dict(scaler)
+
+    def take(self, step: int, lr: float, batches: list[Batch], host: list[float]) -> Tensor:
+        """Update the weights with one batch.
+
+        Returns, still on the device and averaged over processes, the loss, the norm of the
+        gradient, the numbers in `host` and the metrics, whose names are in `self.watched`.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        seed = key(self.settings.seed, step, STEP_NOISE, self.accelerator.process_index)
+        torch.manual_seed(seed)
+        loss, watched = torch.zeros((), device=self.accelerator.device), dict[str, Tensor]()
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                part, metrics = self._loss(batch)
+                self.accelerator.backward(part / len(batches))
+            loss = loss + part.detach().float() / len(batches)
+            for name, value in metrics.items():
+                watched[name] = watched.get(name, 0) + value.detach().float() / len(batches)
+        self.watched = list(watched)
+        told = torch.tensor(host).to(loss.device, non_blocking=True)
+        facts = torch.stack([loss, self._update(), *told, *watched.values()])
+        return self.accelerator.reduce(facts, "mean")
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        assert batch.samples is not None
+        samples = batch.samples.to(self.accelerator.device, non_blocking=True)
+        return self.task.loss(self.model, self.task.data.signal(samples), batch)
+
+    def _update(self) -> Tensor:
+        """Step the optimiser unless the gradient is not finite; return the gradient's norm."""
+        self.accelerator.unscale_gradients()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.names if p.grad is not None])
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(list(self.names), self.settings.clip, norm)
+        if self.accelerator.scaler is None:
+            # The fused kernel then leaves everything as it is, and the host need not wait to look.
+            self.optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+            self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        self.prepared.step()
+        self.optimizer.zero_grad()
+        return norm

@@ -1,0 +1,97 @@
+"""Targets: what a hidden patch should become, and how a prediction of it is drawn."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from maskedae.masking import Mask, take
+from maskedae.patches import grid_of, patchify
+
+
+class Target(Protocol):
+    """What the hidden patches of a signal should become."""
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether a prediction lacks the mean and deviation of its patch."""
+        ...
+
+    def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
+        """(B, C, *size), (B, M) -> (B, M, P)."""
+        ...
+
+    def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
+        """Turn predictions of all patches into values of the signal: (B, N, P) -> (B, N, P).
+
+        Only the visible patches of the signal are looked at, unless `oracle` allows all.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The values of the signal themselves."""
+
+    patch: tuple[int, ...]
+    needs_statistics: ClassVar[bool] = False
+
+    def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
+        """(B, C, *size), (B, M) -> (B, M, P)."""
+        return take(patchify(signal, self.patch), hidden)
+
+    def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
+        """Predictions are values already: (B, N, P) -> (B, N, P)."""
+        return imagined
+
+
+@dataclass(frozen=True)
+class NormalizedPixels:
+    """Values less their patch's mean, over its deviation (arXiv:2111.06377, section 4.1).
+
+    Mean and unbiased variance are taken over all values of a patch, channels together. Variances
+    under `floor` count as `floor`, so that the noise of flat patches is not blown up; 0 is
+    published.
+    """
+
+    patch: tuple[int, ...]
+    floor: float = 0.0
+    eps: float = 1e-6
+    needs_statistics: ClassVar[bool] = True
+
+    def statistics(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of every patch: (B, K, P) -> 2 x (B, K, 1)."""
+        variance = patches.var(dim=-1, keepdim=True)
+        if self.floor:
+            variance = variance.clamp(min=self.floor)
+        return patches.mean(dim=-1, keepdim=True), (variance + self.eps).sqrt()
+
+    def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
+        """(B, C, *size), (B, M) -> (B, M, P)."""
+        patches = take(patchify(signal, self.patch), hidden)
+        mean, deviation = self.statistics(patches)
+        return (patches - mean) / deviation
+
+    def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
+        """Undo the normalisation: (B, N, P) -> (B, N, P).
+
+        The statistics of a hidden patch are those of the visible patches, weighted by the inverse
+        square of their distance on the grid.
+        """
+        mean, deviation = self.statistics(patchify(signal, self.patch))
+        if not oracle:
+            grid = grid_of(tuple(signal.shape[2:]), self.patch)
+            weights = _nearness(mask, grid).to(imagined)
+            mean, deviation = (weights @ take(x, mask.visible) for x in (mean, deviation))
+        return imagined * deviation + mean
+
+
+def _nearness(mask: Mask, grid: tuple[int, ...]) -> Tensor:
+    """How much every visible patch says about every patch: (B, N, V), rows sum to 1."""
+    axes = torch.meshgrid(*(torch.arange(n) for n in grid), indexing="ij")
+    places = torch.stack([axis.flatten() for axis in axes], dim=-1).double().to(mask.visible.device)
+    seen = places[mask.visible]  # (B, V, axes)
+    distance = torch.cdist(places.expand(len(seen), -1, -1), seen)
+    weights = (distance.square() + 1e-6).reciprocal()
+    return weights / weights.sum(dim=-1, keepdim=True)

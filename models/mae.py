@@ -1,0 +1,164 @@
+"""Masked autoencoders for images (He et al. 2021, arXiv:2111.06377)."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from maskedae.attention import set_kernel
+from maskedae.autoencoder import MaskedAutoencoder
+from maskedae.decoder import Decoder
+from maskedae.encoder import Encoder
+from maskedae.masking import Masker, RandomMasker
+from maskedae.patches import PatchEmbed, grid_of
+from maskedae.positions import Positions
+from maskedae.targets import NormalizedPixels, Pixels
+from maskedae.transformer import Tower
+
+
+@dataclass(frozen=True)
+class MAEConfig:
+    """ViT-B/16 with the decoder of the paper."""
+
+    size: tuple[int, ...] = (224, 224)
+    """Height and width of the images, in pixels."""
+    patch: tuple[int, ...] = (16, 16)
+    """Height and width of a patch, in pixels."""
+    channels: int = 3
+    """Channels of the images: 1 gray, 3 colour, 4 colour and opacity."""
+    width: int = 768
+    """Width of the encoder's tokens."""
+    depth: int = 12
+    """Blocks of the encoder."""
+    heads: int = 12
+    """Attention heads of the encoder."""
+    decoder_width: int = 512
+    """Width of the decoder's tokens."""
+    decoder_depth: int = 8
+    """Blocks of the decoder."""
+    decoder_heads: int = 16
+    """Attention heads of the decoder."""
+    normalize_target: bool = True
+    """Predict values normalised within each patch (better features) or the values themselves."""
+    variance_floor: float = 0.0
+    """Patches that vary less than this are normalised as if they varied this much."""
+    attention: str = "sdpa"
+    """Kernel of attention: sdpa, sdpa-flash, sdpa-cudnn, sdpa-efficient, sdpa-math, xformers or
+    eager."""
+
+    def __post_init__(self) -> None:
+        for name in ("size", "patch"):
+            value = getattr(self, name)
+            pair = (value, value) if isinstance(value, int) else tuple(value)
+            object.__setattr__(self, name, pair)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What the model takes, without the batch: (C, H, W)."""
+        return (self.channels, *self.size)
+
+
+DATA = "maskedae.datasets.images.Images"  # what looks at these models' signals, if no recipe says
+
+# Width, depth and heads of encoder and decoder. Base, large and huge are table 8 and the released
+# code; tiny and small are ours, with decoders that keep the paper's share of the work.
+MODELS = {
+    "mae_vit_tiny_patch16": MAEConfig(
+        width=192, heads=3, decoder_width=128, decoder_depth=4, decoder_heads=4
+    ),
+    "mae_vit_small_patch16": MAEConfig(
+        width=384, heads=6, decoder_width=256, decoder_depth=4, decoder_heads=8
+    ),
+    "mae_vit_base_patch16": MAEConfig(),
+    "mae_vit_large_patch16": MAEConfig(width=1024, depth=24, heads=16),
+    "mae_vit_huge_patch14": MAEConfig(patch=(14, 14), width=1280, depth=32, heads=16),
+}
+
+
+def build(config: MAEConfig, masker: Masker | None = None) -> MaskedAutoencoder:
+    """Build the model that a config describes; three quarters of the patches are hidden."""
+    grid = grid_of(config.size, config.patch)
+    encoder = Tower(config.width, config.depth, config.heads)
+    decoder = Tower(config.decoder_width, config.decoder_depth, config.decoder_heads)
+    target = NormalizedPixels(config.patch, floor=config.variance_floor)
+    model = MaskedAutoencoder(
+        encoder=Encoder(
+            PatchEmbed(config.channels, config.patch, encoder.width),
+            Positions.sincos(grid, encoder.width, prefix=1),
+            encoder,
+        ),
+        decoder=Decoder(
+            encoder.width,
+            Positions.sincos(grid, decoder.width, prefix=1),
+            math.prod(config.patch) * config.channels,
+            decoder,
+        ),
+        masker=masker or RandomMasker(),
+        target=target if config.normalize_target else Pixels(config.patch),
+    )
+    set_kernel(model, config.attention)
+    return model
+
+
+# The names of the official checkpoints, in both directions: ours, theirs.
+NAMES = [
+    ("encoder.class_token", "cls_token"),
+    ("encoder.positions.table", "pos_embed"),
+    ("encoder.embed.", "patch_embed.proj."),
+    ("encoder.blocks.", "blocks."),
+    ("encoder.norm.", "norm."),
+    ("decoder.mask_token", "mask_token"),
+    ("decoder.positions.table", "decoder_pos_embed"),
+    ("decoder.embed.", "decoder_embed."),
+    ("decoder.blocks.", "decoder_blocks."),
+    ("decoder.norm.", "decoder_norm."),
+    ("decoder.head.", "decoder_pred."),
+]
+HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+
+
+def _rename(state: dict[str, Tensor], pairs: list[tuple[str, str]]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, tensor in state.items():
+        new = next((b + name[len(a) :] for a, b in pairs if name.startswith(a)), name)
+        renamed[new] = tensor
+    return renamed
+
+
+def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names of the official repository."""
+    return _rename(state, NAMES)
+
+
+def from_official(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Settings read off the shapes of an official checkpoint, and its weights under our names.
+
+    None for anything else. Numbers of heads leave no trace in weights: they are those of the
+    published widths, else of heads 64 wide.
+    """
+    if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
+        return None
+    width, channels, *patch = state["patch_embed.proj.weight"].shape
+    side = math.isqrt(state["pos_embed"].shape[1] - 1)
+    config = {
+        "size": tuple(side * p for p in patch),
+        "patch": tuple(patch),
+        "channels": channels,
+        "width": width,
+        "depth": _count(state, r"blocks\.(\d+)\."),
+        "heads": HEADS.get(width, max(width // 64, 1)),
+    }
+    if "decoder_embed.weight" in state:
+        decoder_width = len(state["decoder_embed.weight"])
+        config |= {
+            "decoder_width": decoder_width,
+            "decoder_depth": _count(state, r"decoder_blocks\.(\d+)\."),
+            "decoder_heads": 16 if decoder_width == 512 else max(decoder_width // 32, 1),
+        }
+    return config, _rename(state, [(theirs, ours) for ours, theirs in NAMES])
+
+
+def _count(state: dict[str, Tensor], pattern: str) -> int:
+    return 1 + max((int(m[1]) for name in state if (m := re.match(pattern, name))), default=-1)
