@@ -52,12 +52,11 @@ def test_captions_stay_in_their_column(text):
 
 
 def test_long_captions_do_not_touch_their_neighbours():
-    # Ink left of a column's edge and right of the next one's start would close the gap.
     blank = torch.full((128, 128, 3), 255, dtype=torch.uint8)
     long = Cell("many_words_without_a_break" * 5 + " and some with breaks" * 5, blank)
     sheet = np.asarray(contact_sheet([[long, long, long]]))
     for column in range(2):
-        gap = sheet[:, 16 + (128 + 12) * (column + 1) - 9 :][:, :8]
+        gap = sheet[:, 16 + (128 + 2 + 12) * (column + 1) - 10 :][:, :8]
         assert (gap == 255).all()
 
 

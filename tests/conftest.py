@@ -1,0 +1,38 @@
+"""What all tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def shared():
+    """Small real data sets that lie beside the checkout on a developer's machine."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder of real data that is not part of the project")
+    return SHARED
+
+
+@pytest.fixture
+def tiny():
+    """Overrides that make any MAE small."""
+    return {
+        "size": (32, 32),
+        "patch": (8, 8),
+        "width": 32,
+        "depth": 2,
+        "heads": 4,
+        "decoder_width": 16,
+        "decoder_depth": 1,
+        "decoder_heads": 2,
+    }

@@ -1,0 +1,46 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from maskedae.patches import PatchEmbed, grid_of, patchify, unpatchify
+
+CASES = [((12,), (3,)), ((8, 12), (4, 3)), ((4, 8, 6), (2, 4, 3))]
+
+
+@pytest.mark.parametrize(("size", "patch"), CASES)
+def test_round_trip(size, patch):
+    x = torch.randn(2, 3, *size)
+    grid = grid_of(size, patch)
+    assert unpatchify(patchify(x, patch), grid, patch).equal(x)
+
+
+def test_element_order_is_rows_columns_channels():
+    x = torch.randn(1, 3, 8, 12)
+    patch = patchify(x, (4, 3))[0, 5]  # row 1, column 1 of a grid of 2 x 4
+    assert patch[(2 * 3 + 1) * 3 + 2] == x[0, 2, 4 + 2, 3 + 1]
+
+
+@pytest.mark.parametrize(("size", "patch"), CASES)
+def test_embedding_is_the_published_convolution(size, patch):
+    embed, x = PatchEmbed(3, patch, 16), torch.randn(2, 3, *size)
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(size)]
+    expected = convolve(x, embed.weight, embed.bias, stride=patch).flatten(2).transpose(1, 2)
+    assert_close(embed(x), expected, rtol=1e-5, atol=1e-5)
+    index = torch.tensor([[3, 0], [1, 2]])
+    rows = expected[torch.arange(2)[:, None], index]
+    assert_close(embed(x, index), rows, rtol=1e-5, atol=1e-5)
+
+
+def test_only_chosen_patches_are_embedded():
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    PatchEmbed(3, (4, 4), 16)(x, torch.tensor([[2]])).sum().backward()
+    touched = x.grad[0].abs().sum(0) > 0
+    assert touched[4:, :4].all() and touched.sum() == 16
+
+
+@pytest.mark.parametrize(("size", "fits"), [((30, 32), "(32, 32)"), ((5, 33), "(16, 32)")])
+def test_sizes_that_do_not_fit_are_refused_with_one_that_does(size, fits):
+    with pytest.raises(ValueError, match="do not tile") as error:
+        grid_of(size, (16, 16))
+    assert fits in str(error.value)

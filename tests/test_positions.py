@@ -1,0 +1,57 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from maskedae.positions import Positions, resample, sincos
+
+
+@pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])
+def test_every_patch_has_its_own_code(grid):
+    table = sincos(grid, 48)
+    assert table.shape == (torch.Size(grid).numel(), 48)
+    assert (torch.cdist(table, table) + torch.eye(len(table)) > 0.1).all()
+
+
+def test_first_half_is_the_column_on_any_aspect():
+    table = sincos((3, 5), 16).view(3, 5, 16)
+    assert (table[:, :, :8] == table[:1, :, :8]).all()
+    assert (table[:, :, 8:] == table[:, :1, 8:]).all()
+    assert_close(table[0, :, 0], torch.arange(5.0).sin())
+    assert_close(table[:, 0, 8], torch.arange(3.0).sin())
+
+
+def test_widths_that_do_not_divide_end_in_zeros():
+    assert (sincos((2, 2, 2), 16)[:, 12:] == 0).all()
+
+
+def test_resampling_is_the_published_bicubic_resize():
+    table = torch.randn(14 * 14, 8)
+    picture = table.T.reshape(1, 8, 14, 14)
+    expected = F.interpolate(picture, (10, 21), mode="bicubic", align_corners=False)
+    assert_close(resample(table, (14, 14), (10, 21)), expected.flatten(2)[0].T, atol=1e-5, rtol=0)
+
+
+def test_resampling_three_axes_keeps_what_is_constant():
+    table = torch.ones(2 * 3 * 4, 5)
+    assert_close(resample(table, (2, 3, 4), (4, 3, 2)), torch.ones(24, 5))
+
+
+def test_other_number_of_axes_is_refused():
+    with pytest.raises(ValueError, match="3 axes"):
+        resample(torch.ones(8, 4), (2, 2, 2), (4, 4))
+
+
+def test_rows_of_chosen_patches():
+    places = Positions.sincos((3, 4), 16, prefix=1)
+    index = torch.tensor([[5, 0], [11, 2]])
+    assert places(index).equal(sincos((3, 4), 16)[index])
+    assert places().shape == (1, 12, 16) and (places.prefixed() == 0).all()
+    assert not places.table.requires_grad
+
+
+def test_learned_positions_learn():
+    places = Positions.learned((3, 4), 16, prefix=1)
+    places(torch.tensor([[5]])).sum().backward()
+    touched = places.table.grad[0].abs().sum(1).nonzero().flatten()
+    assert touched.tolist() == [6]  # after the row of the prefix
