@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -59,9 +60,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
+    def _bias(self) -> Tensor:
+        # One shift of all keys changes no attention: its gradient is zero but for rounding, which
+        # Adam would turn into steps of full length, other ones for every split of the batch.
+        q, k, v = self.qkv.bias.chunk(3)
+        return torch.cat([q, k.detach(), v])
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
-        q, k, v = rearrange(self.qkv(x), "b n (s h d) -> s b h n d", s=3, h=self.heads).unbind()
+        projected = F.linear(x, self.qkv.weight, self._bias())
+        q, k, v = rearrange(projected, "b n (s h d) -> s b h n d", s=3, h=self.heads).unbind()
         return self.proj(rearrange(self.kernel(q, k, v), "b h n d -> b n (h d)"))
 
 

@@ -38,6 +38,11 @@ class Task(Protocol):
         """Random numbers that a sample brings along."""
         ...
 
+    @property
+    def score(self) -> str:
+        """Which of the numbers that `look` returns tells the best checkpoint; more is better."""
+        ...
+
     def loss(
         self, model: nn.Module, signal: Tensor, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -45,7 +50,7 @@ class Task(Protocol):
         ...
 
     def look(self, path: Path) -> dict[str, float]:
-        """Draw a picture and score the model; a `score` tells which checkpoint is the best."""
+        """Draw a picture and score the model."""
         ...
 
 

@@ -116,7 +116,9 @@ class Trainer:
                 self._require_samples(micro)
                 skips = sum(len(batch.skipped) for batch in micro)
                 host = [waited, float(skips), float(request.signal is not None)]
-                pending.append(Taken(self.stepper.take(self.step, self._lr(), micro, host), micro))
+                pending.append(
+                    Taken(self.stepper.take(self.step, self._lr(self.step), micro, host), micro)
+                )
                 self.step += 1
                 # A GPU is given the next step before the numbers of this one are asked for.
                 while len(pending) > (on_gpu and not self._pause_due()):
@@ -129,8 +131,8 @@ class Trainer:
             self.save()
         return self.step == self.plan.steps
 
-    def _lr(self) -> float:
-        s, epoch = self.settings, self.step / self.plan.steps_per_epoch
+    def _lr(self, step: int) -> float:
+        s, epoch = self.settings, step / self.plan.steps_per_epoch
         return learning_rate(epoch, s.peak_lr, s.min_lr, s.warmup_epochs, s.epochs)
 
     def _epoch_is(self, every: int) -> bool:
@@ -171,7 +173,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         total, count = self.losses
         self.losses = [0.0, 0.0]
-        score = self.scores.get("score", -total / count if count else None)
+        score = self.scores.get(self.task.score, -total / count if count else None)
         if score is None or (self.best is not None and score <= self.best):
             return False
         self.best = score
@@ -241,7 +243,7 @@ class Trainer:
         waited = window.pop("wait")
         row = {name: value / finite for name, value in window.items() if finite}
         row |= {
-            "lr": self._lr(),
+            "lr": self._lr(self.step - 1),
             "samples_per_second": steps * self.plan.batch_size / passed,
             "wait": waited / passed,
             "skipped": len(self.run.skipped),

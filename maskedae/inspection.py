@@ -1,0 +1,103 @@
+"""Read a file in full and say what it is: every file of `datasets/` that can brings its way.
+
+Such a file has EXTENSIONS, `sniff(head)` for files without extension, and `inspect(path, sums)`,
+which raises BadSample or reports: the `kind` of sample, text to count by, numbers and lists of
+numbers that have a range, `warnings`, and if asked the `sums` that mean and deviation come from.
+"""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from maskedae.data import BadSample
+from maskedae.hints import nearest
+from maskedae.journal import signature
+from maskedae.listing import HEAD, Wanted
+
+DECODERS = ("torch", "torchvision", "torchaudio", "pillow")
+CHUNK = 2**20  # bytes
+
+
+@cache
+def dataset_files() -> dict[str, ModuleType]:
+    """Every file of `datasets/` that can inspect a sample, by its name."""
+    names = sorted(entry.name for entry in files("maskedae.datasets").iterdir())
+    stems = [name.removesuffix(".py") for name in names if name.endswith(".py")]
+    modules = {stem: import_module(f"maskedae.datasets.{stem}") for stem in stems}
+    able = {"EXTENSIONS", "sniff", "inspect"}
+    return {stem: module for stem, module in modules.items() if able <= set(dir(module))}
+
+
+def choose(name: str | None) -> tuple[str, ...]:
+    """Names of the files of `datasets/` to ask: all, or one. Raises ValueError."""
+    known = list(dataset_files())
+    if name is None:
+        return tuple(known)
+    if name not in known:
+        raise ValueError(f"no kind of data is called {name}; {nearest(name, known)}")
+    return (name,)
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """Reads files of some kinds of data; where several take a file, the first is asked."""
+
+    kinds: tuple[str, ...]
+    sums: bool = False
+
+    def wanted(self) -> Wanted:
+        """Which files are samples."""
+        modules = [dataset_files()[kind] for kind in self.kinds]
+        extensions = frozenset[str]().union(*(module.EXTENSIONS for module in modules))
+        return Wanted(extensions, lambda head: any(module.sniff(head) for module in modules))
+
+    def stamp(self) -> str:
+        """Name what the findings depend on, apart from the files."""
+        paths = [Path(str(dataset_files()[kind].__file__)) for kind in self.kinds]
+        code = hashlib.blake2b(b"".join(path.read_bytes() for path in paths), digest_size=8)
+        return " ".join([*self.kinds, code.hexdigest(), *map(version, DECODERS)])
+
+    def __call__(self, path: str) -> dict[str, Any]:
+        """Report on one file; `bad` says why it cannot be read.
+
+        With a `signature` the report holds as long as the file stays as it is.
+        """
+        try:
+            found: dict[str, Any] = {"signature": signature(path)}
+            head, found["hash"] = digest(path)
+        except OSError as error:
+            return {"bad": error.strerror or str(error)}
+        try:
+            return found | self._module(path, head).inspect(path, **{"sums": True} if self.sums else {})
+        except BadSample as reason:
+            return found | {"bad": str(reason)}
+        except Exception as error:  # ours, or memory that ran out: named, and tried again next time
+            return {"bad": f"{type(error).__name__}: {error}"}
+
+    def _module(self, path: str, head: bytes) -> ModuleType:
+        extension = os.path.splitext(path)[1].lower()
+        for module in (dataset_files()[kind] for kind in self.kinds):
+            if extension in module.EXTENSIONS or (not extension and module.sniff(head)):
+                return module
+        raise BadSample(f"no kind of data that is known: {extension or 'no extension'}")
+
+
+def digest(path: str) -> tuple[bytes, str]:
+    """The first bytes of a file, and a hash of all; a pipe, which would never end, has neither."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return b"", ""
+    whole = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+        whole.update(head)
+        while chunk := file.read(CHUNK):
+            whole.update(chunk)
+    return head, whole.hexdigest()
