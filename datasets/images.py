@@ -43,6 +43,7 @@ EXTENSIONS = frozenset(extension for group in FORMATS.values() for extension in 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 BICUBIC = v2.InterpolationMode.BICUBIC
+EXTREME = 10  # times as wide as high, or as high as wide: worth a warning
 # What decoders raise over broken files; wider nets would hide mistakes of ours.
 BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error, zlib.error)
 
@@ -154,6 +155,7 @@ class ImageSource:
     ) -> None:
         self.listing, self.channels, self.view = listing, shape[0], view
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
+        self.unlabelled = listing.unlabelled
 
     def __len__(self) -> int:
         return len(self.listing)
@@ -250,10 +252,25 @@ def centre(image: Tensor, size: tuple[int, int], share: float) -> Tensor:
     return F.center_crop(F.resize(image, covering, BICUBIC, antialias=True), list(size))
 
 
-def inspect(path: str) -> dict[str, object]:
+def inspect(path: str, sums: bool = False) -> dict[str, object]:
     """Decode a picture in full and report what it is; raises BadSample."""
     with catch_warnings(record=True) as caught, opened(path) as (file, image):
         simplefilter("always")
-        report = {"kind": "image", "format": image.format, "mode": image.mode}
-        height, width = decode(file, image, channels=3).shape[-2:]
-    return report | {"size": [width, height], "warnings": [str(item.message) for item in caught]}
+        report: dict[str, object] = {"kind": "image", "format": image.format, "mode": image.mode}
+        pixels = decode(file, image, channels=3)
+    height, width = pixels.shape[-2:]
+    notes = [str(item.message) for item in caught]
+    if max(height, width) > EXTREME * min(height, width):
+        notes.append(f"extreme aspect: one side is more than {EXTREME} times the other")
+    report |= {"size": [width, height], "warnings": notes}
+    return report | ({"sums": pixel_sums(pixels)} if sums else {})
+
+
+def pixel_sums(pixels: Tensor) -> list[list[float]]:
+    """Sums of ones, values and squares of every channel, white being 1: (C, H, W) -> (3, C)."""
+    total = torch.zeros(2, len(pixels), dtype=torch.float64)
+    for part in torch.split(pixels.flatten(1), 2**16, dim=1):  # so that sums of floats are exact
+        part = part.float()
+        total += torch.stack([part.sum(1), part.square().sum(1)])
+    count = float(pixels[0].numel())
+    return [[count] * len(pixels), *(total / torch.tensor([[255.0], [255.0**2]])).tolist()]

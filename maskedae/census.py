@@ -26,7 +26,7 @@ def span(counts: Counter[Value]) -> dict[str, Any]:
     values = sorted(counts, key=extent)
     middle = np.searchsorted(np.cumsum([counts[value] for value in values]), counts.total() / 2)
     common = [[value, count] for value, count in counts.most_common(COMMON)]
-    ends = {"min": values[0], "median": values[middle], "max": values[-1]}
+    ends = {"min": values[0], "median": values[int(middle)], "max": values[-1]}
     return {**ends, "distinct": len(values), "common": common}
 
 
@@ -85,17 +85,11 @@ class Census:
             return train.path(index)
         return held_out.path(index - len(train))
 
-    def split(self, index: int) -> str:
-        """Say what a sample is for."""
-        return SPLITS[index >= len(self.splits.train)]
-
-    def label(self, index: int) -> str | None:
-        """Say which class a sample belongs to."""
+    def label(self, index: int) -> int:
+        """Number of the class of a sample, or -1."""
         train, held_out = self.splits
-        inner = held_out is not None and index >= len(train)
-        listing = held_out if held_out is not None and inner else train
-        number = index - len(train) * inner
-        return None if listing.labels is None else listing.classes[int(listing.labels[number])]
+        listing, number = (train, index) if index < len(train) else (held_out, index - len(train))
+        return -1 if listing is None or listing.labels is None else int(listing.labels[number])
 
     def add(self, index: int, report: dict[str, Any]) -> None:
         """Take in the report on a sample."""
@@ -113,36 +107,60 @@ class Census:
     def facts(self) -> dict[str, Any]:
         """All that was found, in plain values."""
         train, held_out = self.splits
-        warned = [
-            {"warning": text, "files": count, "for example": self.path(self.examples[text])}
-            for text, count in self.warnings.most_common()
-        ]
+        ignored = Counter(train.ignored)
+        ignored.update(held_out.ignored if held_out else {})
         return {
             "files": {"train": len(train), "held_out": len(held_out or ())},
-            "ignored": dict(Counter(train.ignored) + Counter(held_out.ignored if held_out else {})),
+            "ignored": dict(ignored.most_common()),
             "bad": [{"path": self.path(i), "reason": why} for i, why in sorted(self.bad.items())],
-            "warnings": warned,
+            "warnings": [
+                {"warning": text, "files": count, "example": self.path(self.examples[text])}
+                for text, count in self.warnings.most_common()
+            ],
             "kinds": {name: kind.facts() for name, kind in sorted(self.kinds.items())},
-            "labels": self._labels(),
+            "labels": labels(self.splits),
             "copies": self._copies(),
         }
 
-    def _labels(self) -> dict[str, Any]:
-        """Samples per class and split, and what is odd about them."""
-        listings = {
-            name: listing for name, listing in zip(SPLITS, self.splits, strict=True) if listing
-        }
-        counts = {
-            name: np.bincount(listing.labels, minlength=len(listing.classes)).tolist()
-            for name, listing in listings.items()
-            if listing.labels is not None
-        }
-        classes = {
-            name: dict(zip(counts, numbers, strict=True))
-            for name, *numbers in zip(self.splits.train.classes, *counts.values(), strict=False)
-        }
-        reasons = {name: listing.unlabelled for name, listing in listings.items()}
-        return {
-            "classes": classes,
-            "none because": {name: reason for name, reason in reasons.items() if reason},
-        }
+    def _copies(self) -> dict[str, Any]:
+        """Files of the same content: how many too many per split, and which do harm."""
+        surplus, both, differ = dict.fromkeys(SPLITS, 0), [], []
+        for numbers in self.copies.values():
+            if len(numbers) == 1:
+                continue
+            train = sum(number < len(self.splits.train) for number in numbers)
+            parts = dict(zip(SPLITS, (train, len(numbers) - train), strict=True))
+            for name, count in parts.items():
+                surplus[name] += max(count - 1, 0)
+            paths = [self.path(number) for number in sorted(numbers)]
+            if all(parts.values()):
+                both.append(paths)
+            if len({self.label(number) for number in numbers}) > 1:
+                differ.append(paths)
+        return {"surplus": surplus, "in both splits": both, "in several classes": differ}
+
+
+def labels(splits: Splits) -> dict[str, Any]:
+    """Samples per class and split, or why there are none, and what is odd about them."""
+    listings = dict(zip(SPLITS, splits, strict=True))
+    classes: dict[str, dict[str, int]] = {name: {} for name in splits.train.classes}
+    odd: list[str] = []
+    for split, listing in listings.items():
+        if listing is None or listing.labels is None:
+            continue
+        counts = np.bincount(listing.labels, minlength=len(listing.classes)).tolist()
+        for name, count in zip(listing.classes, counts, strict=True):
+            classes.setdefault(name, {})[split] = count
+        low, high = min(counts), max(counts)
+        if sum(count > 0 for count in counts) == 1:
+            odd.append(f"{split}: all samples are of one class")
+        elif empty := counts.count(0):
+            odd.append(f"{split}: {empty} of {len(counts)} classes have no sample")
+        elif high >= UNEVEN * low:
+            odd.append(f"{split}: classes have from {low} to {high} samples")
+    missing = {name: listing.unlabelled for name, listing in listings.items() if listing}
+    return {
+        "classes": classes,
+        "missing": {name: reason for name, reason in missing.items() if reason},
+        "odd": odd,
+    }

@@ -59,6 +59,10 @@ class Inspector:
         extensions = frozenset[str]().union(*(module.EXTENSIONS for module in modules))
         return Wanted(extensions, lambda head: any(module.sniff(head) for module in modules))
 
+    def modules(self) -> list[str]:
+        """What it needs to be imported."""
+        return [__name__, *(dataset_files()[kind].__name__ for kind in self.kinds)]
+
     def stamp(self) -> str:
         """Name what the findings depend on, apart from the files."""
         paths = [Path(str(dataset_files()[kind].__file__)) for kind in self.kinds]
@@ -76,7 +80,7 @@ class Inspector:
         except OSError as error:
             return {"bad": error.strerror or str(error)}
         try:
-            return found | self._module(path, head).inspect(path, **{"sums": True} if self.sums else {})
+            return found | self._module(path, head).inspect(path, sums=self.sums)
         except BadSample as reason:
             return found | {"bad": str(reason)}
         except Exception as error:  # ours, or memory that ran out: named, and tried again next time

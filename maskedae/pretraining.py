@@ -71,6 +71,8 @@ class Pretraining:
             return {}
         bank = features(self.model.encoder, self.data, self.bank, BANK)
         queries = features(self.model.encoder, self.data, self.queries, QUERIES)
+        if not len(bank.labels) or not len(queries.labels):
+            return {}
         accuracy = knn_accuracy(bank, queries)
         return {"knn": accuracy}
 
@@ -81,7 +83,11 @@ def describe(recipe: Recipe, source: Source, task: Pretraining, accelerator: Acc
     parameters = sum(p.numel() for p in model.parameters())
     micro = train.batch_size // (train.accumulate * accelerator.num_processes)
     held_out = "none" if task.queries is None else f"{len(task.queries)} samples"
-    classes = f"{len(source.classes)} classes" if source.labels is not None else "no labels"
+    classes = (
+        f"{len(source.classes)} classes"
+        if source.labels is not None
+        else f"no labels, so no kNN score: {source.unlabelled}"
+    )
     lines = [
         f"model     {recipe.model_name}, {parameters / 1e6:.1f} M parameters, "
         f"grid {' x '.join(map(str, model.encoder.grid))}, masker {recipe.masker}",
@@ -117,11 +123,12 @@ def pretrain(
     set_checkpointing(model, recipe.train.checkpointing)
     task = Pretraining(model, recipe.data, recipe.model.shape)
     run = Run(out)
+    model.draw_mask(1)  # what cannot be masked should be told before the folder is touched
+    trainer = Trainer(task, source, recipe.train, run, config, accelerator)
+    say(describe(recipe, source, task, accelerator))
     if accelerator.is_main_process:
         run.open(config, resume, overwrite)
     accelerator.wait_for_everyone()
-    trainer = Trainer(task, source, recipe.train, run, config, accelerator)
-    say(describe(recipe, source, task, accelerator))
     if run.checkpoints.last:
         trainer.restore()
         say(f"resumed   at step {trainer.step} of {trainer.plan.steps}")

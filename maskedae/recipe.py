@@ -134,7 +134,7 @@ def explain(error: Exception, parser: ArgumentParser) -> str:
     if named:
         known = list(inspect.signature(pkgutil.resolve_name(named[1])).parameters)
     else:
-        known = [name for name in parser.get_defaults().keys() if "." in name]
+        known = [name for name in parser.get_defaults() if "." in name]
     for word in re.findall(r"(?:--|[Oo]ption '|[Kk]ey '|'|\")([\w.]+)", text):
         close = get_close_matches(word, known, n=1)
         if close and close[0] != word:

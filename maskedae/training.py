@@ -50,6 +50,7 @@ class Trainer:
         self.plan = Plan(source.shares, settings.batch_size, settings.epochs, settings.seed)
         self.stepper = Stepper(task, settings, accelerator)
         self.step, self.keep = 0, list[int]()
+        self._order()
         self.best: float | None = None
         self.nonfinite, self.streak = 0, 0  # steps without a finite gradient: in all, in a row
         self.window: dict[str, float] = defaultdict(float)
@@ -93,16 +94,9 @@ class Trainer:
         """Take the steps that are left; return whether all were taken, or the run was stopped."""
         accelerator = self.accelerator
         samples = Samples(self.source, self.settings.seed, self.task.noise_size)
-        order = MicroBatches(
-            self.plan,
-            self.settings.accumulate,
-            accelerator.process_index,
-            accelerator.num_processes,
-            self.step,
-        )
         workers = share_of_cores(self.settings, accelerator.num_processes)
         on_gpu = accelerator.device.type == "cuda"
-        batches = iter(training_loader(samples, order, workers, pin=on_gpu))
+        batches = iter(training_loader(samples, self._order(), workers, pin=on_gpu))
         pending: deque[Taken] = deque()
         self.meter = Meter("step", self.plan.steps, self.step, quiet=not self.main)
         with StopRequest() as request, self.meter:
@@ -130,6 +124,12 @@ class Trainer:
             self._flush()
             self.save()
         return self.step == self.plan.steps
+
+    def _order(self) -> MicroBatches:
+        """What this process reads from here on. Raises ValueError if the batch does not divide."""
+        a = self.accelerator
+        accumulate = self.settings.accumulate
+        return MicroBatches(self.plan, accumulate, a.process_index, a.num_processes, self.step)
 
     def _lr(self, step: int) -> float:
         s, epoch = self.settings, step / self.plan.steps_per_epoch

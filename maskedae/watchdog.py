@@ -5,13 +5,13 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from maskedae.loading import leave_signals_to_main
+import torch
 
 T = TypeVar("T")
 AHEAD = 2  # items in front of a process: while one is worked on, the next is there
@@ -57,7 +57,8 @@ class Worker(Generic[T]):
 
 def serve(pipe: Connection, work: Callable[[str], object]) -> None:
     """Be a worker, for as long as there is somebody to work for."""
-    leave_signals_to_main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us in good order
+    torch.set_num_threads(1)
     Thread(target=follow_parent, daemon=True).start()
     with suppress(EOFError, OSError):
         pipe.send(None)
@@ -73,30 +74,41 @@ def follow_parent() -> None:
     os._exit(1)
 
 
-def clean_start() -> Any:
+def clean_start(imports: Sequence[str]) -> Any:
     """A context that forks from a clean process: threads and CUDA do not survive a fork."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["maskedae.inspection"])
+    context.set_forkserver_preload(list(imports))
     return context
 
 
 class Supervisor(Generic[T]):
-    """Spreads items over workers, each item with a time limit in seconds."""
+    """Spreads items over workers, each item with a time limit in seconds.
+
+    What `imports` names is imported once for all workers.
+    """
 
     def __init__(
-        self, work: Callable[[str], T], items: Sequence[str], workers: int, limit: float
+        self,
+        work: Callable[[str], T],
+        items: Sequence[str],
+        workers: int,
+        limit: float,
+        imports: Sequence[str] = (),
     ) -> None:
         self.work, self.items, self.limit = work, items, limit
-        self.context = clean_start()
+        self.context = clean_start(imports)
         self.left = deque(range(len(items)))
-        self.workers = [Worker(self.context, work) for _ in range(min(workers, len(items)))]
+        self.workers: list[Worker[T]] = []
+        self.number = min(workers, len(items))
         self.clock, self.looked = 0.0, time.monotonic()
 
-    def __iter__(self) -> Iterator[tuple[int, T | Failure]]:
+    def __iter__(self) -> Generator[tuple[int, T | Failure], None, None]:
         """Number and result of every item, in the order in which they are done."""
         try:
+            for _ in range(self.number):
+                self.workers.append(Worker(self.context, self.work))
             while self.left or any(worker.pending for worker in self.workers):
                 yield from self._round()
         finally:
@@ -114,16 +126,16 @@ class Supervisor(Generic[T]):
             if worker.pipe in answered:
                 yield from self._receive(worker)
             elif self.clock >= worker.deadline:
-                yield self._replace(worker, f"took longer than {self.limit:g} s")
+                yield from self._replace(worker, f"took longer than {self.limit:g} s")
 
     def _receive(self, worker: Worker[T]) -> Iterator[tuple[int, T | Failure]]:
         """Take a worker's answer, and give it more to do."""
         try:
             result = worker.pipe.recv()
         except (EOFError, OSError):
-            if not worker.pending:
+            if not worker.ready:
                 raise ChildProcessError(f"a worker {worker.fate()} before its work") from None
-            yield self._replace(worker, f"the process that read it {worker.fate()}")
+            yield from self._replace(worker, f"the process that read it {worker.fate()}")
             return
         if worker.ready:
             yield worker.pending.popleft(), result
@@ -133,10 +145,10 @@ class Supervisor(Generic[T]):
             worker.give(index, self.items[index])
         worker.deadline = self.clock + self.limit if worker.pending else float("inf")
 
-    def _replace(self, worker: Worker[T], reason: str) -> tuple[int, Failure]:
+    def _replace(self, worker: Worker[T], reason: str) -> Iterator[tuple[int, Failure]]:
         """Start a new worker in the place of one that is lost with what it worked on."""
         worker.end()
-        lost, *waiting = worker.pending
-        self.left.extendleft(reversed(waiting))
         self.workers[self.workers.index(worker)] = Worker(self.context, self.work)
-        return lost, Failure(reason)
+        self.left.extendleft(reversed(list(worker.pending)[1:]))
+        if worker.pending:
+            yield worker.pending[0], Failure(reason)

@@ -1,4 +1,4 @@
-"""Equal to the published implementation (He et al. 2021): values computed with the official code."""
+"""Equal to the official implementation (He et al. 2021): values computed with its code."""
 
 import math
 
