@@ -1,6 +1,6 @@
 """Compare our pre-training step with that of transformers: the same ViT-B/16 MAE twice.
 
-python benchmarks/step_against_transformers.py [--batch 8] [--rounds 10] [--compile]
+python benchmarks/step_against_transformers.py [--batch 8] [--rounds 10] [--threads 1] [--compile]
 
 Weights, images, masks and optimiser are the same; first the losses must be. Both take a step in
 turn, so that a busy machine slows both down alike; what counts is the median of the ratios.
@@ -9,7 +9,7 @@ Above 1, ours is the faster. The GPU is used if there is one.
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from statistics import median
 
@@ -51,8 +51,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="images in a step; 8, or 256 on a GPU")
     parser.add_argument("--rounds", type=int, default=10, help="pairs of measurements")
     parser.add_argument("--steps", type=int, help="in a measurement; 1, or 10 on a GPU")
+    parser.add_argument("--threads", type=int, help="on the CPU; 1 is steadier on a busy machine")
     parser.add_argument("--compile", action="store_true", help="compile both")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads or torch.get_num_threads())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = options.batch or BATCH[device.type]
     steps = options.steps or (10 if device.type == "cuda" else 1)
@@ -130,7 +132,11 @@ def step(
 
 
 def compare(
-    sides: list[Callable[[], object]], device: torch.device, precision: str, rounds: int, steps: int
+    sides: Sequence[Callable[[], object]],
+    device: torch.device,
+    precision: str,
+    rounds: int,
+    steps: int,
 ) -> None:
     """Let both sides take steps in turn, each first in every second round; print the median."""
 

@@ -137,7 +137,7 @@ class Census:
                 both.append(paths)
             if len({self.label(number) for number in numbers}) > 1:
                 differ.append(paths)
-        return {"surplus": surplus, "in both splits": both, "in several classes": differ}
+        return {"surplus": surplus, "in both": both, "in several classes": differ}
 
 
 def labels(splits: Splits) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
@@ -42,8 +42,11 @@ def write_weights(path: Path, weights: dict[str, Tensor], config: dict[str, Any]
 
 def read_config(path: Path) -> dict[str, Any] | None:
     """The config inside a safetensors file, if it is one of ours."""
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("maskedae")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("maskedae")
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as weights: {error}") from error
     return json.loads(text) if text else None
 
 

@@ -11,58 +11,66 @@ from maskedae.journal import Journal
 from maskedae.listing import open_splits
 from maskedae.watchdog import Failure, Supervisor
 
-Reports = Generator[tuple[int, dict[str, Any]], None, None]
-
 
 class Checkup:
     """The files of a folder or list, and what is known of them so far."""
 
-    def __init__(self, root: str, inspector: Inspector) -> None:
+    def __init__(self, root: str, inspector: Inspector, keep: bool = False) -> None:
         self.root, self.inspector = os.path.abspath(os.path.expanduser(root)), inspector
         self.census = Census(open_splits([self.root], inspector.wanted()))
         self.paths = [self.census.path(index) for index in range(len(self.census))]
+        self.left = list(range(len(self.paths)))  # numbers of the files that are still to be read
+        self.keep, self.reports = keep, dict[int, dict[str, Any]]()  # every one, if they are kept
         self.remembered = 0  # files that an earlier check has read
 
-    def run(self, workers: int, limit: float, fresh: bool) -> Reports:
-        """Number of every file and the report on it, first those of an earlier check."""
-        with Journal(self.root, self.inspector.stamp(), fresh) as journal:
-            for index, report in self._all(journal, workers, limit):
-                self.census.add(index, report)
-                yield index, report
-
-    def _all(self, journal: Journal, workers: int, limit: float) -> Reports:
-        left: list[int] = []
-        for index, path in enumerate(self.paths):
-            report = journal.recall(path)
+    def recall(self, journal: Journal) -> None:
+        """Take what an earlier check has found out about files that are still the same."""
+        everything, self.left = self.left, []
+        for index in everything:
+            report = journal.recall(self.paths[index])
             if report is None or (self.inspector.sums and not {"sums", "bad"} & set(report)):
-                left.append(index)
-                continue
-            self.remembered += 1
-            yield index, report
-        items = [self.paths[index] for index in left]
+                self.left.append(index)
+            else:
+                self._add(index, report)
+        self.remembered = len(everything) - len(self.left)
+
+    def read(
+        self, workers: int, limit: float, journal: Journal | None
+    ) -> Generator[int, None, None]:
+        """Read the files that are left; say how many are done whenever one is."""
+        items = [self.paths[index] for index in self.left]
         crew = Supervisor(self.inspector, items, workers, limit, self.inspector.modules())
         with closing(iter(crew)) as results:
-            for number, result in results:
-                index = left[number]
+            for done, (number, result) in enumerate(results, self.remembered + 1):
+                index = self.left[number]
                 report = {"bad": result.reason} if isinstance(result, Failure) else result
-                if "signature" in report:
+                self._add(index, report)
+                if journal is not None and "signature" in report:
                     journal.note(self.paths[index], report)
-                yield index, report
+                yield done
+
+    def _add(self, index: int, report: dict[str, Any]) -> None:
+        self.census.add(index, report)
+        if self.keep:
+            self.reports[index] = report
 
     def facts(self) -> dict[str, Any]:
         """All that was found, in plain values."""
-        return {
+        facts = {
             "folder": self.root,
-            "from an earlier check": self.remembered,
+            "remembered": self.remembered,
             "beside": self._beside(),
             **self.census.facts(),
         }
+        if self.keep:
+            reports = sorted(self.reports.items())
+            facts["reports"] = [{"path": self.paths[i], **report} for i, report in reports]
+        return facts
 
     def _beside(self) -> list[str]:
-        """Folders that lie next to the one that is trained on, and are not read."""
-        roots = {
-            root for listing in self.census.splits if listing is not None for root in listing.roots
-        }
+        """Folders next to those that are trained on and held out, which nobody reads."""
+        splits = [listing for listing in self.census.splits if listing is not None]
+        roots = {root for listing in splits for root in listing.roots}
         if not os.path.isdir(self.root) or self.root in roots:
             return []
         with os.scandir(self.root) as entries:

@@ -1,5 +1,6 @@
 """Scores of an encoder that is not trained any further."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,31 +31,33 @@ def spread(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)).tolist()
 
 
+def encode_with(encoder: Encoder, pool: Pool = "mean") -> Callable[[Tensor], Tensor]:
+    """How an encoder turns signals into vectors: (B, C, *size) -> (B, D)."""
+    return lambda signal: encoder.pool(encoder.forward_features(signal), pool)
+
+
 @torch.no_grad()
 def features(
-    encoder: Encoder,
+    encode: Callable[[Tensor], Tensor],
     data: Data,
     source: Source,
+    device: torch.device,
     most: int | None = None,
-    pool: Pool = "mean",
     workers: int = 0,
     meter: Meter | None = None,
 ) -> Features:
     """Encode samples of a labelled source, at most so many, evenly spaced."""
     assert source.labels is not None
-    device = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
-    vectors, indices, skipped = [torch.empty(0, encoder.width)], list[int](), list[Skipped]()
+    vectors, indices, skipped = list[Tensor](), list[int](), list[Skipped]()
     for batch in read_in_order(source, spread(len(source), most or len(source)), 256, workers):
         skipped += batch.skipped
         if batch.samples is not None:
-            signal = data.signal(batch.samples.to(device))
-            vectors.append(encoder.pool(encoder.forward_features(signal), pool).float().cpu())
+            vectors.append(encode(data.signal(batch.samples.to(device))).float().cpu())
             indices += [index for _, index in batch.draws]
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
-    encoder.train(was_training)
+    if not vectors:
+        raise ValueError(f"no sample can be read: {skipped[0].name}: {skipped[0].reason}")
     return Features(torch.cat(vectors), source.labels[indices], skipped)
 
 

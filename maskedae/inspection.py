@@ -8,12 +8,15 @@ numbers that have a range, `warnings`, and if asked the `sums` that mean and dev
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +26,8 @@ from maskedae.journal import signature
 from maskedae.listing import HEAD, Wanted
 
 DECODERS = ("torch", "torchvision", "torchaudio", "pillow")
-CHUNK = 2**20  # bytes
+CHUNK = 2**20  # bytes read at a time
+SAID = 1000  # bytes of what a decoder says that are kept
 
 
 @cache
@@ -80,7 +84,9 @@ class Inspector:
         except OSError as error:
             return {"bad": error.strerror or str(error)}
         try:
-            return found | self._module(path, head).inspect(path, sums=self.sums)
+            with overheard() as lines:
+                report = self._module(path, head).inspect(path, sums=self.sums)
+            return found | report | {"warnings": [*report["warnings"], *lines]}
         except BadSample as reason:
             return found | {"bad": str(reason)}
         except Exception as error:  # ours, or memory that ran out: named, and tried again next time
@@ -92,6 +98,23 @@ class Inspector:
             if extension in module.EXTENSIONS or (not extension and module.sniff(head)):
                 return module
         raise BadSample(f"no kind of data that is known: {extension or 'no extension'}")
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Collect what decoders write in C, past Python, to the standard error of the process."""
+    lines: list[str] = []
+    with TemporaryFile() as file:
+        stderr = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            file.seek(0)
+            said = file.read(SAID).decode(errors="replace").splitlines()
+            lines += dict.fromkeys(line.strip() for line in said if line.strip())
 
 
 def digest(path: str) -> tuple[bytes, str]:

@@ -2,9 +2,10 @@
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +19,14 @@ class Mask(NamedTuple):
     hidden: Tensor  # (B, M), V + M = N
 
 
-class Masker(Protocol):
+class Masker(ABC):
     """Draws a Mask for a batch of grids, the same number of hidden patches in every sample.
 
     All randomness comes from `noise`, uniform in [0, 1), (B, N): the same noise gives the same
     mask on any device. Without it, noise is drawn from `generator`.
     """
 
+    @abstractmethod
     def __call__(
         self,
         batch: int,
@@ -76,7 +78,7 @@ def keep_lowest(noise: Tensor, visible: int) -> Mask:
 
 
 @dataclass(frozen=True)
-class RandomMasker:
+class RandomMasker(Masker):
     """Hide a share of the patches, all equally likely (arXiv:2111.06377, section 3)."""
 
     ratio: float = 0.75
@@ -94,7 +96,7 @@ class RandomMasker:
 
 
 @dataclass(frozen=True)
-class BlockMasker:
+class BlockMasker(Masker):
     """Hide rectangles on a grid of two axes until a share is hidden (arXiv:2106.08254, alg. 1).
 
     The published loop may end a few patches short; those are then drawn at random, so that every
@@ -156,7 +158,7 @@ class BlockMasker:
 
 
 @dataclass(frozen=True)
-class GridMasker:
+class GridMasker(Masker):
     """Leave one patch of every `stride` along each axis visible, always the same ones.
 
     With stride 2 this hides 75 % of an image (arXiv:2111.06377, figure 6).
@@ -185,7 +187,7 @@ POOLS = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_p
 
 
 @dataclass(frozen=True)
-class PixelMasker:
+class PixelMasker(Masker):
     """Hide every patch that a mask drawn over the signal touches.
 
     `hidden` is true, or above 0, where a sample must be hidden: (*size) for one mask for all, or

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.data import BadSample, Data, Source
-from maskedae.evaluation import features, knn_accuracy, spread
+from maskedae.evaluation import encode_with, features, knn_accuracy, spread
 from maskedae.loading import Batch
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
@@ -69,10 +69,9 @@ class Pretraining:
             return {}
         if self.bank.labels is None or len(self.bank.classes) < 2:
             return {}
-        bank = features(self.model.encoder, self.data, self.bank, BANK)
-        queries = features(self.model.encoder, self.data, self.queries, QUERIES)
-        if not len(bank.labels) or not len(queries.labels):
-            return {}
+        encode, device = encode_with(self.model.encoder), next(self.model.parameters()).device
+        bank = features(encode, self.data, self.bank, device, BANK)
+        queries = features(encode, self.data, self.queries, device, QUERIES)
         accuracy = knn_accuracy(bank, queries)
         return {"knn": accuracy}
 

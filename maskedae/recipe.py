@@ -134,7 +134,7 @@ def explain(error: Exception, parser: ArgumentParser) -> str:
     if named:
         known = list(inspect.signature(pkgutil.resolve_name(named[1])).parameters)
     else:
-        known = [name for name in parser.get_defaults() if "." in name]
+        known = [name for name, _ in parser.get_defaults().items() if "." in name]
     for word in re.findall(r"(?:--|[Oo]ption '|[Kk]ey '|'|\")([\w.]+)", text):
         close = get_close_matches(word, known, n=1)
         if close and close[0] != word:
@@ -165,6 +165,13 @@ def make(parser: ArgumentParser, settings: Namespace) -> Recipe:
     if made.data is None or made.masker is None:
         raise ValueError("a recipe needs the sections model, masker, data and train")
     return Recipe(name, model_config(name, **values), made.masker, made.data, made.train)
+
+
+def make_data(node: dict[str, Any]) -> Data:
+    """Make the data that plain values describe."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data", type=Data)
+    return parser.instantiate(parser.parse_object({"data": node})).data
 
 
 def remake(node: dict[str, Any]) -> Recipe:

@@ -1,46 +1,64 @@
 """From a checkpoint and files to a picture of what the model imagines."""
 
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from maskedae.data import BadSample, Data
+from maskedae.data import BadSample
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
 from maskedae.masking import Masker
-from maskedae.recipe import remake
+from maskedae.recipe import make_data
 from maskedae.reconstruction import imagine_row, note
 from maskedae.weights import EncoderOnly, Loaded, load_with_report
 from maskedae.zoo import model_file
 
+RATIOS = [0.75, 0.85, 0.95]
 
-def data_of(loaded: Loaded) -> Data:
-    """The data that a checkpoint was trained on, or what its model usually sees."""
-    if loaded.recipe:
-        return remake(loaded.recipe).data
-    module, _, name = model_file(loaded.name).DATA.rpartition(".")
-    return getattr(import_module(module), name)()
+
+def data_node(loaded: Loaded) -> dict[str, Any]:
+    """How the data that a checkpoint was trained on are described, or what its model usually sees.
+
+    Statistics travel this way from a training to all who use its weights.
+    """
+    return loaded.recipe["data"] if loaded.recipe else {"class_path": model_file(loaded.name).DATA}
+
+
+def at_ratios(masker: Any, ratios: list[float] | None, units: int) -> list[Masker]:
+    """The masker at every ratio, if it has one; by default at those that leave something visible.
+
+    >>> from maskedae.masking import RandomMasker
+    >>> [at.ratio for at in at_ratios(RandomMasker(), None, units=16)]
+    [0.75, 0.85]
+    """
+    if not hasattr(masker, "ratio"):
+        return [masker]
+    chosen = ratios or [ratio for ratio in RATIOS if int(units * (1 - ratio))]
+    return [replace(masker, ratio=ratio) for ratio in chosen]
 
 
 def draw_reconstructions(
     checkpoint: Path,
     files: list[str],
     out: Path,
-    maskers: list[Masker],
+    masker: Masker,
+    ratios: list[float] | None = None,
     seed: int = 0,
     most: int = 8,
     oracle: bool = False,
 ) -> list[Skipped]:
     """Write a picture with a row for every file; return the files that could not be read."""
     loaded = load_with_report(checkpoint)
-    model, data = loaded.model, data_of(loaded)
+    model, data = loaded.model, make_data(data_node(loaded))
     if isinstance(model, EncoderOnly):
         raise ValueError(model.reason)
     model.eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
-    source = data.files(files, loaded.shape)
+    source = data.files(files, loaded.config.shape)
+    maskers = at_ratios(masker, ratios, model.noise_size)
     rows, skipped = [], list[Skipped]()
     for index in spread(len(source), most):
         try:

@@ -73,7 +73,7 @@ class Loaded(NamedTuple):
 
     model: MaskedAutoencoder | EncoderOnly
     name: str
-    shape: tuple[int, ...]  # of a signal: (C, *size)
+    config: Any  # the model's: a dataclass of its file in models/
     report: Report
     recipe: dict[str, Any] | None
 
@@ -161,7 +161,7 @@ def load_with_report(
     _fill(result, state, report)
     if strict and not report.complete:
         raise ValueError(f"{report}\nthe file does not fit the model; strict=False loads the rest")
-    return Loaded(result, name, config.shape, report, recipe)
+    return Loaded(result, name, config, report, recipe)
 
 
 def _guess(file: Path, settings: dict[str, Any], overrides: dict[str, Any], report: Report) -> None:

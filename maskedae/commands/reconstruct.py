@@ -1,12 +1,10 @@
 """maskedae reconstruct CHECKPOINT FILE_OR_FOLDER... --out grid.png."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from maskedae.masking import Masker, RandomMasker
+from maskedae.masking import Masker
 
 
 def make_parser() -> ArgumentParser:
@@ -16,9 +14,10 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="picture to write")
     parser.add_argument(
-        "--mask_ratio", type=list[float], default=[0.75, 0.85, 0.95], help="shares to hide"
+        "--mask_ratio", type=list[float] | None, help="shares to hide; 0.75, 0.85 and 0.95"
     )
-    parser.add_argument("--masker", type=Masker, default=RandomMasker(), help="what hides patches")
+    parser.add_argument("--masker", type=Masker, help="what hides patches, such as BlockMasker")
+    parser.set_defaults({"masker": {"class_path": "maskedae.masking.RandomMasker"}})
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
     parser.add_argument("--most", type=int, default=8, help="samples in the picture, at most")
     parser.add_argument(
@@ -27,13 +26,6 @@ def make_parser() -> ArgumentParser:
         help="draw hidden patches with their true mean and deviation; stamped on the picture",
     )
     return parser
-
-
-def at_ratios(masker: Any, ratios: list[float]) -> list[Masker]:
-    """The masker at every ratio, if it has one."""
-    if not hasattr(masker, "ratio"):
-        return [masker]
-    return [replace(masker, ratio=ratio) for ratio in ratios]
 
 
 def main(arguments: list[str]) -> int:
@@ -51,7 +43,8 @@ def main(arguments: list[str]) -> int:
         checkpoint=options.checkpoint,
         files=options.files,
         out=options.out,
-        maskers=at_ratios(made.masker, options.mask_ratio),
+        masker=made.masker,
+        ratios=options.mask_ratio,
         seed=options.seed,
         most=options.most,
         oracle=options.oracle,

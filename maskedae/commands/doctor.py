@@ -1,0 +1,125 @@
+"""maskedae doctor [DIR]."""
+
+import argparse
+import json
+import sys
+from contextlib import closing, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from maskedae.environment import Finding, compiler, packages
+from maskedae.wording import plain, report
+
+DESCRIPTION = """Check the environment; or, with DIR, read every file of a folder or list in full.
+
+Files that were read before and have not changed since, in size and time, are not read again: a
+check that was stopped goes on where it was. Exit status: 0 if all that is required works, or all
+files can be read; 1 if not, or if there is nothing to check; 130 after Ctrl-C."""
+BASIS = {"torch", "torchvision", "numpy", "pillow", "einops"}  # without them, nothing can be tried
+
+
+def main(arguments: list[str]) -> int:
+    """Check the environment or a folder; return the exit status."""
+    options = parse(arguments)
+    if options.json is not None and not options.json.parent.is_dir():
+        raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}")
+    try:
+        facts, healthy = environment() if options.DIR is None else folder(options)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here")
+        return 130
+    if options.json is not None:
+        options.json.write_text(json.dumps(facts, indent=1) + "\n")
+        say(f"written to {options.json}")
+    return 0 if healthy else 1
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="maskedae doctor",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("DIR", nargs="?", help="a folder, or a .txt or .csv list; without one: the environment")
+    add("--stats", action="store_true", help="mean and std of every channel, for a recipe")
+    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--kind", metavar="NAME", help="read only what this file of datasets/ can, such as images")
+    add("--timeout", type=float, default=30.0, metavar="SECONDS", help="per file, by default 30")
+    add("--workers", type=int, metavar="NUMBER", help="processes, by default one per core")
+    add("--fresh", action="store_true", help="read again what an earlier check has read")
+    options = parser.parse_args(arguments)
+    if options.timeout <= 0 or (options.workers is not None and options.workers < 1):
+        parser.error("--timeout and --workers must be above zero")
+    return options
+
+
+def say(text: str) -> None:
+    """Print a line, whatever characters the terminal cannot show and names should not hold."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(plain(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def environment() -> tuple[dict[str, Any], bool]:
+    """Try and print what is installed; say whether all that is required works."""
+    found = {"packages": show("packages", packages())}
+    found["torch.compile"] = show("torch.compile", [compiler()])
+    if {item.what for item in found["packages"] if item.state == "ok"} >= BASIS:
+        devices = import_module("maskedae.devices")
+        trials = import_module("maskedae.trials")
+        found["devices"] = show("devices", devices.find_devices())
+        for device in devices.devices():
+            title = f"attention on {device}"
+            found[title] = show(title, trials.find_kernels(device))
+        found["pictures"] = show("pictures", trials.find_decoders())
+    sick = [item for part in found.values() for item in part if item.required]
+    sick = [item for item in sick if item.state != "ok"]
+    names = ", ".join(item.what for item in sick)
+    say("")
+    say(f"required, but does not work: {names}" if sick else "all that is required works")
+    return {title: [item._asdict() for item in part] for title, part in found.items()}, not sick
+
+
+def show(title: str, findings: list[Finding]) -> list[Finding]:
+    """Print what was found, and pass it on."""
+    say("")
+    say(title)
+    wide = max(len(item.what) for item in findings)
+    for item in findings:
+        say(f"  {item.state:<7}  {item.what:<{wide}}  {item.detail}".rstrip())
+        if item.state != "ok" and item.remedy:
+            say(f"  {'':<7}  {'':<{wide}}  to add it: {item.remedy}")
+    return findings
+
+
+def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Read a folder and print what it holds; say whether all files can be read."""
+    from maskedae.checkup import Checkup
+    from maskedae.devices import usable_cores
+    from maskedae.inspection import Inspector, choose
+    from maskedae.journal import Journal
+    from maskedae.progress import Meter
+
+    inspector = Inspector(choose(options.kind), sums=options.stats)
+    checkup = Checkup(options.DIR, inspector, keep=options.json is not None)
+    try:
+        journal = Journal(checkup.root, inspector.stamp(), options.fresh)
+    except OSError as error:
+        say(f"what is found will not be remembered: {error}")
+        journal = None
+    with journal or nullcontext():
+        if journal is not None:
+            checkup.recall(journal)
+        if checkup.remembered:
+            say(f"{checkup.remembered} files are as an earlier check has read them")
+        with Meter("reading", len(checkup.paths), checkup.remembered) as meter:
+            steps = checkup.read(options.workers or usable_cores(), options.timeout, journal)
+            with closing(steps):
+                for done in steps:
+                    meter.update(done, {"bad": str(len(checkup.census.bad))})
+    facts = checkup.facts()
+    for line in report(facts):
+        say(line)
+    return facts, not facts["bad"]

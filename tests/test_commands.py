@@ -1,0 +1,156 @@
+"""Every command, as a user types it."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from PIL import Image
+
+from maskedae import create_model, list_models
+from maskedae.cli import COMMANDS, main
+from maskedae.commands.quickstart import write_digits
+from maskedae.masking import RandomMasker
+from maskedae.models.mae import to_official
+from maskedae.recipe import find_recipe, parse, recipe_names, recipe_parser
+from maskedae.reconstruction import imagine_row, note
+
+sys.path.append(str(Path(__file__).parent))
+from training import write_pictures, write_recipe  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small run with labels."""
+    folder = tmp_path_factory.mktemp("run")
+    write_pictures(folder / "pictures")
+    recipe = write_recipe(folder / "tiny.yaml", epochs=1)
+    data = ["--data.root", str(folder / "pictures")]
+    assert main(["pretrain", str(recipe), *data, "--out", str(folder / "run")]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return folder
+
+
+def test_usage(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in COMMANDS)
+    assert main(["pretrian"]) == 2
+    assert "did you mean pretrain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    try:
+        status = main([name, "--help"])
+    except SystemExit as left:
+        status = left.code
+    assert status == 0 and "usage" in capsys.readouterr().out.lower()
+
+
+def test_models(capsys):
+    assert main(["models", "mae_*"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    base = next(line for line in lines if line.startswith("mae_vit_base_patch16")).split()
+    assert "85.8" in base and "111.9" in base
+    assert all(any(line.startswith(name) for line in lines) for name in list_models())
+    assert main(["models", "resnet*"]) == 1
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_reads_and_states_command_cost_and_result(name):
+    path = find_recipe(name)
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert all(any(f"# {word}:" in line for line in header) for word in ("Command", "Cost"))
+    assert any("# Result:" in line for line in header)
+    model = next(line.split()[1] for line in path.read_text().splitlines() if " name: " in line)
+    settings = parse(recipe_parser(model, "maskedae"), path, [])
+    with torch.device("meta"):
+        values = {k: v for k, v in vars(settings.model).items() if k != "name"}
+        assert create_model(model, **values).noise_size > 0
+
+
+def test_recipes_are_listed_printed_and_copied(tmp_path, capsys):
+    assert main(["recipes"]) == 0
+    said = capsys.readouterr().out
+    assert {"quickstart", "mae_tiny_32px", "mae_small_folder"} <= set(said.split())
+    assert all(f"mae_vit_{size}_imagenet" in said for size in ("base", "large", "huge"))
+    copy = tmp_path / "mine.yaml"
+    assert main(["recipes", "quickstart", "--copy", str(copy)]) == 0
+    assert copy.read_text() == find_recipe("quickstart").read_text()
+    assert main(["recipes", "quickstart", "--copy", str(copy)]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert main(["pretrain", str(copy), "--print_config"]) == 0
+
+
+def test_reconstruct(run, tmp_path, capsys):
+    out = tmp_path / "grid.png"
+    (run / "pictures/a/broken.png").write_bytes(b"")
+    command = ["reconstruct", str(run / "run"), str(run / "pictures/a"), "--out", str(out)]
+    assert main([*command, "--most", "40"]) == 0
+    said = capsys.readouterr().out
+    assert "broken.png: empty file" in said and str(out) in said
+    with Image.open(out) as picture:
+        wide = picture.width
+    assert main([*command, "--mask_ratio=[0.5]", "--most=2"]) == 0
+    with Image.open(out) as picture:
+        assert picture.width < wide
+    (run / "pictures/a/broken.png").unlink()
+
+
+def test_reconstruct_with_other_masks(run, tmp_path):
+    out = tmp_path / "grid.png"
+    drawn = np.zeros((40, 40), np.uint8)
+    drawn[:20] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    command = ["reconstruct", str(run / "run"), str(run / "pictures/a/000.png"), "--out", str(out)]
+    mask = ["--masker=maskedae.masking.picture_masker", f"--masker.path={tmp_path / 'mask.png'}"]
+    assert main([*command, *mask]) == 0
+    assert main([*command, "--masker=BlockMasker", "--masker.smallest=2"]) == 0
+    assert main([*command, "--oracle"]) == 0
+
+
+def test_encoder_only_files_are_refused_with_the_reason(run, tmp_path, tiny, capsys):
+    encoder = create_model("mae_vit_base_patch16", **tiny).encoder
+    state = to_official({f"encoder.{k}": v for k, v in encoder.state_dict().items()})
+    torch.save({"model": state}, tmp_path / "encoder.pth")
+    assert main(["reconstruct", str(tmp_path / "encoder.pth"), str(run / "pictures")]) == 1
+    assert "holds an encoder only" in capsys.readouterr().err
+
+
+def test_pictures_never_show_hidden_pixels(tiny):
+    """Changing what is hidden changes the original in the figure, and nothing else but the loss."""
+    model = create_model("mae_vit_base_patch16", **tiny).eval()
+    image = torch.randn(3, 32, 32)
+    first = imagine_row(model, image, "x", [RandomMasker(0.5)], seed=1)
+    other = torch.where(first[1].signal.isnan(), torch.randn(3, 32, 32), image)
+    second = imagine_row(model, other, "x", [RandomMasker(0.5)], seed=1)
+    assert not first[0].signal.equal(second[0].signal)
+    for a, b in zip(first[1:], second[1:], strict=True):
+        assert a.signal.nan_to_num().equal(b.signal.nan_to_num())
+    leaking = imagine_row(model, other, "x", [RandomMasker(0.5)], seed=1, oracle=True)
+    assert not leaking[2].signal.equal(second[2].signal)
+    assert "TRUE" in note(model, oracle=True) and "not used" in note(model, oracle=False)
+
+
+def test_probe(run, tmp_path, capsys):
+    scores = tmp_path / "scores.json"
+    data = ["--data.root", str(run / "pictures")]
+    assert main(["probe", str(run / "run"), *data, "--json", str(scores)]) == 0
+    found = json.loads(scores.read_text())
+    assert [row["what"] for row in found] == ["trained", "random weights", "bare values"]
+    assert all(0 <= row["knn"] <= 1 and 0 <= row["linear"] <= 1 for row in found)
+    assert main(["probe", str(run / "run"), "--data.root", str(run / "pictures/a")]) == 1
+    assert "needs labels" in capsys.readouterr().err
+
+
+def test_quickstart_s_digits(tmp_path):
+    write_digits(tmp_path)
+    train, val = (list((tmp_path / part).rglob("*.png")) for part in ("train", "val"))
+    assert (len(train), len(val)) == (1437, 360)
+    with Image.open(train[0]) as picture:
+        assert picture.size == (32, 32) and picture.mode == "L"
+        assert np.ptp(np.array(picture)) > 200
