@@ -45,14 +45,6 @@ class ModelSpeed(NamedTuple):
     peak_memory: int  # bytes: of the GPU, else of the whole process
 
 
-class DataSpeed(NamedTuple):
-    """The training data, of all processes together."""
-
-    workers: int
-    data_samples_per_second: float  # read by the loader, and dropped
-    fed_samples_per_second: float  # read by the loader, and trained on
-
-
 class Unopened:
     """Data without samples: a task that is timed has nothing to look at."""
 
@@ -137,6 +129,12 @@ class Bench:
         self.parameters = sum(p.numel() for p in model.parameters())
         self.task = Pretraining(model, Unopened(recipe.data), recipe.model.shape)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
+        self.workers = share_of_cores(self.train, self.processes)
+        self.source: Source | None = None
+        if getattr(recipe.data, "root", None):
+            self.source = recipe.data.source("train", recipe.model.shape, augment=True)
+            assert self.source is not None
+            self.plan = Plan(self.source.shares, self.samples, 10**6, self.train.seed)
 
     def take(self, batches: Iterator[Batch]) -> Tensor:
         """Take a step whose learning rate is zero: as much work, and nothing can diverge."""
@@ -179,24 +177,21 @@ class Bench:
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
-    def data_speed(self, steps: int) -> DataSpeed:
-        """Time the training loader alone, then steps on what it reads."""
-        source = self.recipe.data.source("train", self.recipe.model.shape, augment=True)
-        assert source is not None
-        plan = Plan(source.shares, self.samples, 10**6, self.train.seed)
+    def data_speed(self, steps: int) -> tuple[float, float]:
+        """Samples per second of the training loader alone, and of steps on what it reads."""
+        assert self.source is not None
         rank, accumulate = self.accelerator.process_index, self.train.accumulate
-        order = MicroBatches(plan, accumulate, rank, self.processes)
-        samples = Samples(source, self.train.seed, self.task.noise_size)
-        workers = share_of_cores(self.train, self.processes)
-        loader = training_loader(samples, order, workers, pin=self.device.type == "cuda")
+        order = MicroBatches(self.plan, accumulate, rank, self.processes)
+        samples = Samples(self.source, self.train.seed, self.task.noise_size)
+        loader = training_loader(samples, order, self.workers, pin=self.device.type == "cuda")
         batches = (batch for batch in loader if batch.samples is not None)
-        for _ in range(2 * workers or 1):  # they start up; what is read ahead never piles up
+        for _ in range(2 * self.workers or 1):  # they start up, and nothing piles up meanwhile
             next(batches)
         began, read = time.perf_counter(), 0
-        while read < 2 * workers or time.perf_counter() - began < BUDGET / 2:
+        while read < 2 * self.workers or time.perf_counter() - began < BUDGET / 2:
             next(batches)
             read += 1
         alone = read * self.batch * self.processes / (time.perf_counter() - began)
         self.take(batches)
         fed = seconds(self.device, lambda: [self.take(batches) for _ in range(steps)])
-        return DataSpeed(workers, alone, self.samples * steps / fed)
+        return alone, self.samples * steps / fed

@@ -72,7 +72,7 @@ class Census:
         self.kinds: dict[str, Kind] = defaultdict(Kind)
         self.bad: dict[int, str] = {}
         self.warnings: Counter[str] = Counter()
-        self.examples: dict[str, int] = {}  # of warnings: the number of a sample
+        self.examples: dict[str, tuple[int, str]] = {}  # a sample with such a warning, its words
         self.copies: dict[str, list[int]] = defaultdict(list)  # by content
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class Census:
         for text in report["warnings"]:
             alike = re.sub(r"\d+", "N", text)
             self.warnings[alike] += 1
-            self.examples[alike] = min(index, self.examples.get(alike, index))
+            self.examples[alike] = min((index, text), self.examples.get(alike, (index, text)))
 
     def facts(self) -> dict[str, Any]:
         """All that was found, in plain values."""
@@ -113,14 +113,19 @@ class Census:
             "files": {"train": len(train), "held_out": len(held_out or ())},
             "ignored": dict(ignored.most_common()),
             "bad": [{"path": self.path(i), "reason": why} for i, why in sorted(self.bad.items())],
-            "warnings": [
-                {"warning": text, "files": count, "example": self.path(self.examples[text])}
-                for text, count in self.warnings.most_common()
-            ],
+            "warnings": self._warnings(),
             "kinds": {name: kind.facts() for name, kind in sorted(self.kinds.items())},
             "labels": labels(self.splits),
             "copies": self._copies(),
         }
+
+    def _warnings(self) -> list[dict[str, Any]]:
+        """Those that differ in numbers only count as one."""
+        examples = [(count, *self.examples[alike]) for alike, count in self.warnings.most_common()]
+        return [
+            {"warning": text, "files": count, "example": self.path(index)}
+            for count, index, text in examples
+        ]
 
     def _copies(self) -> dict[str, Any]:
         """Files of the same content: how many too many per split, and which do harm."""

@@ -107,13 +107,12 @@ def try_decoder(name: str, form: str) -> Finding:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             decoded = DECODERS[name](buffer.getvalue())
+        loss = np.abs(decoded.astype(float) - picture).mean()
     except Exception as error:
-        if required or name == "Pillow":
-            return Finding(
-                "broken" if required else "missing", what, short(error), remedy, required
-            )
-        return Finding("missing", what, f"not needed, Pillow reads it; {short(error)}")
-    loss = np.abs(decoded.astype(float) - picture).mean() if decoded.shape == picture.shape else 255
+        if required:
+            return Finding("broken", what, short(error), remedy, required)
+        note = "" if name == "Pillow" else "not needed, Pillow reads it; "
+        return Finding("missing", what, note + short(error))
     if loss > LOSS:
         return Finding("broken", what, f"off by {loss:.0f} of 255 on average", remedy, required)
     return Finding("ok", what, required=required)

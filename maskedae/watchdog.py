@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -27,9 +28,9 @@ class Failure(NamedTuple):
 class Worker(Generic[T]):
     """A process that works on one item after the other."""
 
-    def __init__(self, context: Any, work: Callable[[str], T]) -> None:
+    def __init__(self, context: Any, work: Callable[[str], T], imports: Sequence[str]) -> None:
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, work), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, work, imports), daemon=True)
         self.process.start()
         theirs.close()
         self.ready = False
@@ -55,11 +56,13 @@ class Worker(Generic[T]):
         self.pipe.close()
 
 
-def serve(pipe: Connection, work: Callable[[str], object]) -> None:
+def serve(pipe: Connection, work: Callable[[str], object], imports: Sequence[str]) -> None:
     """Be a worker, for as long as there is somebody to work for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us in good order
     torch.set_num_threads(1)
     Thread(target=follow_parent, daemon=True).start()
+    for name in imports:
+        import_module(name)  # before the first item, whose time is limited
     with suppress(EOFError, OSError):
         pipe.send(None)
         while True:
@@ -79,7 +82,7 @@ def clean_start(imports: Sequence[str]) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(imports))
+    context.set_forkserver_preload([__name__, *imports])
     return context
 
 
@@ -98,7 +101,7 @@ class Supervisor(Generic[T]):
         imports: Sequence[str] = (),
     ) -> None:
         self.work, self.items, self.limit = work, items, limit
-        self.context = clean_start(imports)
+        self.context, self.imports = clean_start(imports), imports
         self.left = deque(range(len(items)))
         self.workers: list[Worker[T]] = []
         self.number = min(workers, len(items))
@@ -108,12 +111,15 @@ class Supervisor(Generic[T]):
         """Number and result of every item, in the order in which they are done."""
         try:
             for _ in range(self.number):
-                self.workers.append(Worker(self.context, self.work))
+                self.workers.append(self._start())
             while self.left or any(worker.pending for worker in self.workers):
                 yield from self._round()
         finally:
             for worker in self.workers:
                 worker.end()
+
+    def _start(self) -> Worker[T]:
+        return Worker(self.context, self.work, self.imports)
 
     def _round(self) -> Iterator[tuple[int, T | Failure]]:
         """Wait until something happens, and attend to it."""
@@ -148,7 +154,7 @@ class Supervisor(Generic[T]):
     def _replace(self, worker: Worker[T], reason: str) -> Iterator[tuple[int, Failure]]:
         """Start a new worker in the place of one that is lost with what it worked on."""
         worker.end()
-        self.workers[self.workers.index(worker)] = Worker(self.context, self.work)
+        self.workers[self.workers.index(worker)] = self._start()
         self.left.extendleft(reversed(list(worker.pending)[1:]))
         if worker.pending:
             yield worker.pending[0], Failure(reason)

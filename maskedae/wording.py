@@ -84,7 +84,7 @@ def describe_kind(name: str, kind: dict[str, Any]) -> Iterator[str]:
         ends = (f"{end} {number(value[end])}" for end in ("min", "median", "max"))
         yield f"  {key:<8}{', '.join(ends)}"
         covered = sum(count for _, count in value["common"])
-        if value["distinct"] > 1 and covered >= TYPICAL * kind["count"]:
+        if key != "bytes" and value["distinct"] > 1 and covered >= TYPICAL * kind["count"]:
             common = (f"{number(item)} ({count:,})" for item, count in value["common"])
             yield f"  {'':<8}most common: {', '.join(common)}"
     if "mean" in kind:
@@ -100,7 +100,7 @@ def describe_labels(labels: dict[str, Any]) -> Iterator[str]:
     """The classes, the largest first, or why there are none."""
     classes = labels["classes"]
     yield ""
-    yield f"labels: {len(classes):,} classes" if classes else "\nlabels: none"
+    yield f"labels: {len(classes):,} classes" if classes else "labels: none"
     ordered = sorted(classes.items(), key=lambda item: -sum(item[1].values()))
     wide = max((len(plain(name)) for name, _ in ordered[:SHOWN]), default=0)
     rows = [f"{plain(name):<{wide}}  {tally(counts)}" for name, counts in ordered]
@@ -116,7 +116,7 @@ def describe_copies(copies: dict[str, Any], top: str) -> Iterator[str]:
     surplus, both, differ = copies["surplus"], copies["in both"], copies["in several classes"]
     yield ""
     yield "copies, by content"
-    yield f"  more than once: {tally(surplus)}"
+    yield f"  files that repeat another of the same split: {tally(surplus)}"
     groups = {
         "in train and held out alike, so that scores will flatter": both,
         "in several classes": differ,

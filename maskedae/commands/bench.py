@@ -1,10 +1,16 @@
 """maskedae bench RECIPE [--data.root DIR] [--batch N] [--steps N] [--json FILE] [--a.b=c]."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskedae.recipe import Recipe, find_recipe, make, model_of, parse, recipe_parser
+
+if TYPE_CHECKING:
+    import torch
+
+    from maskedae.bench import Bench
 
 USAGE = """usage: maskedae bench RECIPE [--data.root DIR] [options]
 
@@ -46,40 +52,49 @@ def measure(recipe: Recipe, batch: int | None, steps: int | None) -> dict[str, A
     """
     import torch  # only now: help and errors should come at once
 
-    from maskedae.bench import Bench, flops
+    from maskedae.bench import Bench
 
     bench = Bench(recipe, batch)
     main_process = bench.accelerator.is_main_process
-    facts: dict[str, Any] = {
-        "model": recipe.model_name,
-        "parameters": bench.parameters,
-        "device": device_name(bench.device),
-        "precision": bench.accelerator.mixed_precision.replace("no", "fp32"),
-        "compiled": recipe.train.compile,
-        "processes": bench.processes,
-        "batch": bench.batch,
-        "accumulate": recipe.train.accumulate,
-    }
-    facts["forward_flops"], facts["training_flops"] = flops(recipe)
-    if main_process:
-        print(described(facts), flush=True)
+    say: Callable[[str], None] = print if main_process else lambda _: None
+    facts = about(bench)
+    say(described(facts))
     try:
         facts |= bench.model_speed(facts["training_flops"], steps)._asdict()
     except torch.OutOfMemoryError as error:
         less = f"--batch {max(bench.batch // 2, 1)} or --train.checkpointing=true"
         raise ValueError(f"a micro-batch of {bench.batch} is too large: try {less}") from error
-    if main_process:
-        print(model_lines(facts), flush=True)
-    if getattr(recipe.data, "root", None):
-        facts |= bench.data_speed(facts["steps"])._asdict()
-        if main_process:
-            print(data_lines(facts))
-    elif main_process:
-        print("data      not measured: --data.root DIR")
+    say(model_lines(facts))
+    if bench.source:
+        names = ("data_samples_per_second", "fed_samples_per_second")
+        facts |= zip(names, bench.data_speed(facts["steps"]), strict=True)
+        say(data_lines(facts))
+    else:
+        say("data      not measured: --data.root DIR")
     return facts if main_process else {}
 
 
-def device_name(device: Any) -> str:
+def about(bench: "Bench") -> dict[str, Any]:
+    """What is measured, in numbers."""
+    from maskedae.bench import flops
+
+    forward, training = flops(bench.recipe)
+    return {
+        "model": bench.recipe.model_name,
+        "parameters": bench.parameters,
+        "device": device_name(bench.device),
+        "precision": bench.accelerator.mixed_precision.replace("no", "fp32"),
+        "compiled": bench.train.compile,
+        "processes": bench.processes,
+        "batch": bench.batch,
+        "accumulate": bench.train.accumulate,
+        "workers": bench.workers,
+        "forward_flops": forward,
+        "training_flops": training,
+    }
+
+
+def device_name(device: "torch.device") -> str:
     """A device in words: its kind, and which or how much of it."""
     import torch
 

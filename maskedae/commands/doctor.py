@@ -6,10 +6,14 @@ import sys
 from contextlib import closing, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskedae.environment import Finding, compiler, packages
+from maskedae.journal import Journal
 from maskedae.wording import plain, report
+
+if TYPE_CHECKING:
+    from maskedae.checkup import Checkup
 
 DESCRIPTION = """Check the environment; or, with DIR, read every file of a folder or list in full.
 
@@ -27,7 +31,7 @@ def main(arguments: list[str]) -> int:
     try:
         facts, healthy = environment() if options.DIR is None else folder(options)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here")
+        say("stopped; without --fresh, the same command goes on from here")
         return 130
     if options.json is not None:
         options.json.write_text(json.dumps(facts, indent=1) + "\n")
@@ -96,11 +100,9 @@ def show(title: str, findings: list[Finding]) -> list[Finding]:
 
 def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Read a folder and print what it holds; say whether all files can be read."""
-    from maskedae.checkup import Checkup
+    from maskedae.checkup import Checkup  # only here: without torch, too, there is a doctor
     from maskedae.devices import usable_cores
     from maskedae.inspection import Inspector, choose
-    from maskedae.journal import Journal
-    from maskedae.progress import Meter
 
     inspector = Inspector(choose(options.kind), sums=options.stats)
     checkup = Checkup(options.DIR, inspector, keep=options.json is not None)
@@ -113,13 +115,23 @@ def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         if journal is not None:
             checkup.recall(journal)
         if checkup.remembered:
-            say(f"{checkup.remembered} files are as an earlier check has read them")
-        with Meter("reading", len(checkup.paths), checkup.remembered) as meter:
-            steps = checkup.read(options.workers or usable_cores(), options.timeout, journal)
-            with closing(steps):
-                for done in steps:
-                    meter.update(done, {"bad": str(len(checkup.census.bad))})
+            say(f"{checkup.remembered:,} files are as an earlier check has read them")
+        if checkup.left:
+            read(checkup, options.workers or usable_cores(), options.timeout, journal)
     facts = checkup.facts()
     for line in report(facts):
         say(line)
     return facts, not facts["bad"]
+
+
+def read(checkup: "Checkup", workers: int, limit: float, journal: Journal | None) -> None:
+    """Read the files that are left, and show how far it is."""
+    from maskedae.progress import Meter
+
+    say(f"{len(checkup.left):,} files to read, {workers} at a time")
+    with closing(checkup.read(workers, limit, journal)) as steps:
+        # The time left is reckoned from the first file on: until then the workers start.
+        first = next(steps)
+        with Meter("reading", len(checkup.paths), first) as meter:
+            for done in steps:
+                meter.update(done, {"bad": str(len(checkup.census.bad))})

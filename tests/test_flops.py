@@ -1,0 +1,96 @@
+"""Operations and parameters of every model equal those of the paper's formulas, by hand."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from maskedae.flops import encoder_flops, pretraining_flops
+from maskedae.zoo import create_model, list_models, model_config
+
+NAMES = list_models("mae_vit_*")
+
+
+def linear(tokens, values, width):
+    """Two operations for every multiply-add."""
+    return 2 * tokens * values * width
+
+
+def blocks(tokens, width, depth):
+    """Queries, keys, values, output, an MLP four times as wide; products of all with all, twice."""
+    products = 2 * linear(tokens, width, tokens)
+    return depth * (linear(tokens, width, (3 + 1 + 4 + 4) * width) + products)
+
+
+def measures(c):
+    """Patches, visible ones, hidden ones, values in a patch."""
+    patches = math.prod(s // p for s, p in zip(c.size, c.patch, strict=True))
+    visible = int(patches * 0.25)
+    return patches, visible, patches - visible, c.channels * math.prod(c.patch)
+
+
+def flops_of_encoder(c, seen):
+    """Only what is seen is embedded; the class token goes along from there."""
+    return linear(seen, measures(c)[3], c.width) + blocks(seen + 1, c.width, c.depth)
+
+
+def flops_of_pretraining(c):
+    """The decoder works on all tokens; its head on hidden ones only."""
+    patches, visible, hidden, values = measures(c)
+    return (
+        flops_of_encoder(c, visible)
+        + linear(visible + 1, c.width, c.decoder_width)
+        + blocks(patches + 1, c.decoder_width, c.decoder_depth)
+        + linear(hidden, c.decoder_width, values)
+    )
+
+
+def parameters(c):
+    """Weights and biases of blocks, norms, embeddings, head; tokens and positions."""
+
+    def tower(width, depth):
+        block = 12 * width**2 + (3 + 1 + 4 + 1) * width + 2 * 2 * width
+        return depth * block + 2 * width  # the norm after the blocks
+
+    patches, _, _, values = measures(c)
+    positions = (patches + 1) * c.width
+    encoder = (values + 1) * c.width + c.width + positions + tower(c.width, c.depth)
+    positions = (patches + 1) * c.decoder_width
+    decoder = (c.width + 1) * c.decoder_width + c.decoder_width + positions
+    decoder += tower(c.decoder_width, c.decoder_depth) + (c.decoder_width + 1) * values
+    return encoder, decoder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_operations_of_every_model(name):
+    c, build = model_config(name), partial(create_model, name)
+    assert encoder_flops(build, c.channels) == flops_of_encoder(c, measures(c)[0])
+    assert pretraining_flops(build, c.channels) == flops_of_pretraining(c)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"size": (96, 64), "patch": (8, 16)}, {"channels": 1}, {"size": 112, "decoder_depth": 1}],
+)
+def test_operations_of_other_shapes(changes):
+    name = "mae_vit_tiny_patch16"
+    c, build = model_config(name, **changes), partial(create_model, name, **changes)
+    assert encoder_flops(build, c.channels) == flops_of_encoder(c, measures(c)[0])
+    assert pretraining_flops(build, c.channels) == flops_of_pretraining(c)
+
+
+@pytest.mark.parametrize("kernel", ["sdpa", "sdpa-flash", "eager"])
+def test_the_kernel_of_a_model_does_not_change_its_operations(kernel):
+    build = partial(create_model, "mae_vit_tiny_patch16", attention=kernel)
+    c = model_config("mae_vit_tiny_patch16")
+    assert pretraining_flops(build, c.channels) == flops_of_pretraining(c)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_of_every_model(name):
+    with torch.device("meta"):
+        model = create_model(name)
+    counted = [sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder)]
+    assert tuple(counted) == parameters(model_config(name))
+    assert sum(p.numel() for p in model.parameters()) == sum(counted)
