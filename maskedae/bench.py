@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from math import ceil
@@ -102,15 +102,20 @@ def build(recipe: Recipe) -> MaskedAutoencoder:
 
 
 def flops(recipe: Recipe) -> tuple[int, int]:
-    """Count the operations of a sample without computing: forward, forward and backward.
-
-    Activations that are computed again to save memory count once.
-    """
+    """Operations of a sample, counted: forward, forward and backward. Checkpointing adds none."""
     with torch.device("meta"):
         model, signal = build(recipe), torch.empty(1, *recipe.model.shape)
     set_kernel(model, "eager")  # its products the counter sees
     mask = model.draw_mask(1, noise=torch.rand(1, model.noise_size))
     return count(lambda: model(signal, mask)), count(lambda: model(signal, mask).loss.backward())
+
+
+def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Batches as they come. Raises ValueError if in place of a sample none could be read."""
+    for batch in batches:
+        if batch.samples is None:
+            raise ValueError(f"no readable sample was found in place of {batch.skipped[-1]}")
+        yield batch
 
 
 class Bench:
@@ -126,14 +131,12 @@ class Bench:
         torch.manual_seed(self.train.seed)
         model = build(recipe)
         set_checkpointing(model, self.train.checkpointing)
-        self.parameters = sum(p.numel() for p in model.parameters())
         self.task = Pretraining(model, Unopened(recipe.data), recipe.model.shape)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
-        self.source: Source | None = None
-        if getattr(recipe.data, "root", None):
-            self.source = recipe.data.source("train", recipe.model.shape, augment=True)
-            assert self.source is not None
+        given = recipe.data if getattr(recipe.data, "root", None) else self.task.data
+        self.source = given.source("train", recipe.model.shape, augment=True)
+        if self.source:
             self.plan = Plan(self.source.shares, self.samples, 10**6, self.train.seed)
 
     def take(self, batches: Iterator[Batch]) -> Tensor:
@@ -174,8 +177,8 @@ class Bench:
     def _memory(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
 
     def data_speed(self, steps: int) -> tuple[float, float]:
         """Samples per second of the training loader alone, and of steps on what it reads."""
@@ -184,7 +187,7 @@ class Bench:
         order = MicroBatches(self.plan, accumulate, rank, self.processes)
         samples = Samples(self.source, self.train.seed, self.task.noise_size)
         loader = training_loader(samples, order, self.workers, pin=self.device.type == "cuda")
-        batches = (batch for batch in loader if batch.samples is not None)
+        batches = readable(loader)
         for _ in range(2 * self.workers or 1):  # they start up, and nothing piles up meanwhile
             next(batches)
         began, read = time.perf_counter(), 0

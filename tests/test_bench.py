@@ -60,6 +60,8 @@ def test_a_step_is_the_accumulated_one(tmp_path):
     facts = bench(tmp_path, "--train.accumulate=4", "--steps", "2")
     assert (facts["batch"], facts["accumulate"], facts["steps"]) == (2, 4, 2)
     assert facts["samples_per_second"] == pytest.approx(8 * facts["steps_per_second"])
+    achieved = facts["training_flops"] * facts["samples_per_second"]
+    assert facts["flops_per_second"] == pytest.approx(achieved)
 
 
 def test_without_a_number_of_steps_there_are_at_least_three(tmp_path):
@@ -82,10 +84,15 @@ def test_data_are_timed_if_there_are_any(tmp_path, capsys):
     assert f"bound by the {'model' if model < data else 'data'}" in verdict
 
 
-def test_unreadable_samples_stop_nothing(tmp_path):
-    root = pictures(tmp_path / "pictures")
-    (tmp_path / "pictures" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert bench(tmp_path, "--data.root", root, "--steps", "2")["data_samples_per_second"] > 0
+def test_an_unreadable_sample_stops_nothing_and_nothing_but_them_is_told(tmp_path, capsys):
+    options = ["--data.root", pictures(tmp_path / "pictures"), "--steps", "1"]
+    broken = b"\x89PNG\r\n\x1a\n"
+    (tmp_path / "pictures" / "0.png").write_bytes(broken)
+    assert bench(tmp_path, *options)["data_samples_per_second"] > 0
+    for file in (tmp_path / "pictures").iterdir():
+        file.write_bytes(broken)
+    bench(tmp_path, *options, status=1)
+    assert "no readable sample" in capsys.readouterr().err
 
 
 def test_the_slower_one_bounds_training():

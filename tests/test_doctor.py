@@ -8,7 +8,7 @@ from PIL import Image
 
 from maskedae.cli import main
 from maskedae.commands import doctor
-from maskedae.environment import Finding
+from maskedae.doctor.environment import Finding
 
 BAD = Path(__file__).parents[2] / "shared" / "data" / "bad_inputs"
 BOMB = "bomb_12000x12000.png"  # takes seconds

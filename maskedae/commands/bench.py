@@ -81,7 +81,7 @@ def about(bench: "Bench") -> dict[str, Any]:
     forward, training = flops(bench.recipe)
     return {
         "model": bench.recipe.model_name,
-        "parameters": bench.parameters,
+        "parameters": sum(p.numel() for p in bench.task.model.parameters()),
         "device": device_name(bench.device),
         "precision": bench.accelerator.mixed_precision.replace("no", "fp32"),
         "compiled": bench.train.compile,

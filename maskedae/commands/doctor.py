@@ -8,12 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskedae.environment import Finding, compiler, packages
-from maskedae.journal import Journal
-from maskedae.wording import plain, report
+from maskedae.doctor.environment import Finding, compiler, packages
+from maskedae.doctor.journal import Journal
+from maskedae.doctor.wording import plain, report
 
 if TYPE_CHECKING:
-    from maskedae.checkup import Checkup
+    from maskedae.doctor.checkup import Checkup
 
 DESCRIPTION = """Check the environment; or, with DIR, read every file of a folder or list in full.
 
@@ -71,8 +71,8 @@ def environment() -> tuple[dict[str, Any], bool]:
     found = {"packages": show("packages", packages())}
     found["torch.compile"] = show("torch.compile", [compiler()])
     if {item.what for item in found["packages"] if item.state == "ok"} >= BASIS:
-        devices = import_module("maskedae.devices")
-        trials = import_module("maskedae.trials")
+        devices = import_module("maskedae.doctor.devices")
+        trials = import_module("maskedae.doctor.trials")
         found["devices"] = show("devices", devices.find_devices())
         for device in devices.devices():
             title = f"attention on {device}"
@@ -100,9 +100,9 @@ def show(title: str, findings: list[Finding]) -> list[Finding]:
 
 def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Read a folder and print what it holds; say whether all files can be read."""
-    from maskedae.checkup import Checkup  # only here: without torch, too, there is a doctor
-    from maskedae.devices import usable_cores
-    from maskedae.inspection import Inspector, choose
+    from maskedae.doctor.checkup import Checkup  # only here: without torch, too, there is a doctor
+    from maskedae.doctor.devices import usable_cores
+    from maskedae.doctor.inspection import Inspector, choose
 
     inspector = Inspector(choose(options.kind), sums=options.stats)
     checkup = Checkup(options.DIR, inspector, keep=options.json is not None)

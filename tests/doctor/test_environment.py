@@ -4,8 +4,8 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 from packaging.requirements import Requirement
 
-from maskedae import environment
-from maskedae.environment import check, compiler, packages, short
+from maskedae.doctor import environment
+from maskedae.doctor.environment import check, compiler, packages, short
 
 
 def test_packages():

@@ -4,14 +4,14 @@ import sys
 import pytest
 from PIL import Image
 
-from maskedae.checkup import Checkup
-from maskedae.journal import Journal
+from maskedae.doctor.checkup import Checkup
+from maskedae.doctor.journal import Journal
 
 LIMIT = 2  # seconds
 SICK = """
 import os, signal, time
 from dataclasses import dataclass
-from maskedae.inspection import Inspector
+from maskedae.doctor.inspection import Inspector
 
 @dataclass(frozen=True)
 class Sick(Inspector):

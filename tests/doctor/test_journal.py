@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from maskedae.journal import Journal, signature
+from maskedae.doctor.journal import Journal, signature
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-from maskedae.wording import plain, report, shortened
+from maskedae.doctor.wording import plain, report, shortened
 
 FACTS = {
     "folder": "/nowhere/pictures",

@@ -1,6 +1,6 @@
 import torch
 
-from maskedae import devices
+from maskedae.doctor import devices
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskedae.watchdog import Failure, Supervisor
+from maskedae.doctor.watchdog import Failure, Supervisor
 
 WORK = """
 import os, signal, sys, time
@@ -89,7 +89,7 @@ def test_workers_die_with_their_parent(work, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "from kinds_of_work import work\n"
-        "from maskedae.watchdog import Supervisor\n"
+        "from maskedae.doctor.watchdog import Supervisor\n"
         "if __name__ == '__main__':\n"
         f"    list(Supervisor(work, [{str(note)!r}], workers=1, limit=1000))\n"
     )

@@ -21,8 +21,8 @@ from types import ModuleType
 from typing import Any
 
 from maskedae.data import BadSample
+from maskedae.doctor.journal import signature
 from maskedae.hints import nearest
-from maskedae.journal import signature
 from maskedae.listing import HEAD, Wanted
 
 DECODERS = ("torch", "torchvision", "torchaudio", "pillow")

@@ -5,11 +5,11 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
-from maskedae.census import Census
-from maskedae.inspection import Inspector
-from maskedae.journal import Journal
+from maskedae.doctor.census import Census
+from maskedae.doctor.inspection import Inspector
+from maskedae.doctor.journal import Journal
+from maskedae.doctor.watchdog import Failure, Supervisor
 from maskedae.listing import open_splits
-from maskedae.watchdog import Failure, Supervisor
 
 
 class Checkup:

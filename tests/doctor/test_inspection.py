@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from maskedae.datasets import images
-from maskedae.inspection import Inspector, choose, dataset_files, digest
+from maskedae.doctor.inspection import Inspector, choose, dataset_files, digest
 
 
 @pytest.fixture
@@ -99,5 +99,5 @@ def test_digest_is_that_of_the_content(tmp_path):
 def test_stamp_depends_on_who_looks(monkeypatch):
     before = Inspector(("images",)).stamp()
     assert before == Inspector(("images",), sums=True).stamp()
-    monkeypatch.setattr("maskedae.inspection.version", lambda name: "99")
+    monkeypatch.setattr("maskedae.doctor.inspection.version", lambda name: "99")
     assert Inspector(("images",)).stamp() != before

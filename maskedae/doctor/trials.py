@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from maskedae.attention import KERNELS, Kernel, eager
-from maskedae.environment import OPTIONAL, Finding, State, short
+from maskedae.doctor.environment import OPTIONAL, Finding, State, short
 
 TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 3e-2}  # of the largest value; TF32 is allowed
 NEEDED = ("sdpa", "eager")  # kernels that models take by default

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskedae import trials
+from maskedae.doctor import trials
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from maskedae.environment import Finding, short
+from maskedae.doctor.environment import Finding, short
 
 FITS = "https://pytorch.org/get-started/locally"
 GIB = 2**30

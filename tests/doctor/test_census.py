@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskedae.census import Census, span
-from maskedae.inspection import Inspector
+from maskedae.doctor.census import Census, span
+from maskedae.doctor.inspection import Inspector
 from maskedae.listing import open_splits
 
 INSPECT = Inspector(("images",), sums=True)
