@@ -22,8 +22,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from maskedae.data import BadSample, Panel, Source, Split
-from maskedae.listing import Listing, Splits, Wanted, list_named, open_splits
+from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.pictures import Cell, contact_sheet
+from maskedae.scanning import Wanted
 
 # Not all that Pillow knows: some formats start another program, EPS for one.
 FORMATS = {

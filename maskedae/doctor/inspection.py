@@ -23,7 +23,7 @@ from typing import Any
 from maskedae.data import BadSample
 from maskedae.doctor.journal import signature
 from maskedae.hints import nearest
-from maskedae.listing import HEAD, Wanted
+from maskedae.scanning import HEAD, Wanted
 
 DECODERS = ("torch", "torchvision", "torchaudio", "pillow")
 CHUNK = 2**20  # bytes read at a time
