@@ -157,6 +157,7 @@ class ImageSource:
         self.listing, self.channels, self.view = listing, shape[0], view
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
         self.unlabelled = listing.unlabelled
+        self.fingerprint = listing.fingerprint
 
     def __len__(self) -> int:
         return len(self.listing)

@@ -23,7 +23,10 @@ def _eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _xformers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    from xformers.ops import memory_efficient_attention  # an extra, not a dependency
+    try:
+        from xformers.ops import memory_efficient_attention
+    except ImportError as error:
+        raise ValueError("xformers is missing: pip install 'maskedae[xformers]'") from error
 
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return memory_efficient_attention(q, k, v).transpose(1, 2)
@@ -80,6 +83,18 @@ def set_kernel(model: nn.Module, name: str) -> None:
     for module in model.modules():
         if isinstance(module, Attention):
             module.kernel = KERNELS[name]
+
+
+def try_kernels(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise ValueError if the kernel of a model does not work where it is to be used."""
+    layers = [module for module in model.modules() if isinstance(module, Attention)]
+    for kernel in {layer.kernel for layer in layers}:
+        x = torch.zeros(1, 1, 8, 64, device=device, dtype=dtype)
+        try:
+            kernel(x, x, x)
+        except (RuntimeError, NotImplementedError) as error:
+            why = str(error).splitlines()[0]
+            raise ValueError(f"this attention kernel does not work here: {why}") from error
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Source(Protocol):
     labels: Tensor | None  # (len,) class numbers, int64; None where there are none
     classes: tuple[str, ...]  # class names by number; empty without labels
     unlabelled: str  # why there are no labels; empty where there are
+    fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
 
     def __len__(self) -> int: ...

@@ -56,13 +56,12 @@ def features(
             indices += [index for _, index in batch.draws]
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
-    if not vectors:
-        raise ValueError(f"no sample can be read: {skipped[0].name}: {skipped[0].reason}")
-    return Features(torch.cat(vectors), source.labels[indices], skipped)
+    found = torch.cat(vectors) if vectors else torch.empty(0, 0)
+    return Features(found, source.labels[indices], skipped)
 
 
 def knn_accuracy(
-    bank: Features, queries: Features, k: int = 20, temperature: float = 0.07
+    bank: Features, queries: Features, k: int = 10, temperature: float = 0.07
 ) -> float:
     """Share of queries that their nearest neighbours name rightly (arXiv:1805.01978, eq. 11).
 

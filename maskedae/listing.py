@@ -42,6 +42,13 @@ class Listing:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the paths below their roots, in order."""
+        digest = hashlib.blake2b(self.text.numpy().data, digest_size=16)
+        digest.update(self.offsets.numpy().data)
+        return digest.hexdigest()
+
     def path(self, index: int) -> str:
         """Say where a sample lies."""
         if not 0 <= index < len(self):

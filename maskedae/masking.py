@@ -4,7 +4,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -51,9 +51,10 @@ def num_visible(patches: int, ratio: float) -> int:
     """
     visible = int(patches * (1 - ratio))
     if not 0 < visible < patches:
+        least, most = math.ceil(1000 / patches) / 1000, math.floor(1000 - 1000 / patches) / 1000
         raise ValueError(
             f"a mask ratio of {ratio} leaves {visible} of {patches} patches visible; ratios from "
-            f"{1 / patches:.3g} to {1 - 1 / patches:.3g} leave some visible and hide some"
+            f"{least} to {most} leave some visible and hide some"
         )
     return visible
 
@@ -195,7 +196,7 @@ class PixelMasker(Masker):
     numbers of patches, those with fewer hide further patches at random.
     """
 
-    hidden: Tensor
+    hidden: Tensor = field(repr=False)
 
     def __call__(
         self,
@@ -231,12 +232,3 @@ def box_masker(
             )
         hidden[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)] = 1
     return PixelMasker(hidden)
-
-
-def picture_masker(path: str) -> PixelMasker:
-    """Hide what is white in a black-and-white picture."""
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return PixelMasker(torch.from_numpy(np.array(picture.convert("L")) > 127))

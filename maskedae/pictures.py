@@ -5,8 +5,11 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from maskedae.masking import PixelMasker
 
 MARGIN, GAP = 16, 12  # pixels around the figure, between panels
 SIZE, LINE = 13, 17  # pixels of the font, per line of text
@@ -96,3 +99,9 @@ def write(sheet: Image.Image, lines: list[str], left: int, top: int, colour: str
     for number, line in enumerate(lines):
         place = (left, top + LINE * number)
         ImageDraw.Draw(sheet).text(place, line, fill=colour, font=font)
+
+
+def picture_masker(path: str) -> PixelMasker:
+    """Hide what is white in a black-and-white picture."""
+    with Image.open(path) as picture:
+        return PixelMasker(torch.from_numpy(np.array(picture.convert("L")) > 127))

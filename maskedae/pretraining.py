@@ -1,6 +1,7 @@
 """Pre-training: learn to imagine what is hidden."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from maskedae.attention import try_kernels
 from maskedae.autoencoder import MaskedAutoencoder
-from maskedae.data import BadSample, Data, Source
+from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, knn_accuracy, spread
-from maskedae.loading import Batch
+from maskedae.loading import Batch, Skipped
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
 from maskedae.runs import Run
@@ -38,42 +40,47 @@ class Pretraining:
         self, model: nn.Module, signal: Tensor, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The masked autoencoder's own, with masks from the samples' noise."""
-        mask = self.model.draw_mask(len(signal), noise=batch.noise.to(signal.device))
+        noise = batch.noise.to(signal.device, non_blocking=True)
+        mask = self.model.draw_mask(len(signal), noise=noise)
         out = model(signal, mask)
         return out.loss, out.metrics
 
-    def look(self, path: Path) -> dict[str, float]:
+    def look(self, path: Path) -> tuple[dict[str, float], list[Skipped]]:
         """Draw what is imagined of fixed samples; score the encoder on held-out ones."""
         self.model.eval()
-        self._draw(path)
-        scores = self._score()
+        skipped = self._draw(path)
+        scores, more = self._score()
         self.model.train()
-        return scores
+        return scores, skipped + more
 
-    def _draw(self, path: Path) -> None:
+    def _draw(self, path: Path) -> list[Skipped]:
         source = self.queries or self.bank
         assert source is not None
-        device, rows = next(self.model.parameters()).device, []
+        device = next(self.model.parameters()).device
+        rows, skipped = list[list[Panel]](), list[Skipped]()
         for index in spread(len(source), PICTURES):
             try:
                 signal = self.data.signal(source.read(index).unsqueeze(0).to(device))[0]
-            except BadSample:
+            except BadSample as reason:
+                skipped.append(Skipped(source.name(index), str(reason)))
                 continue
             name = Path(source.name(index)).name
             rows.append(imagine_row(self.model, signal, name, [self.model.masker], index))
         if rows:
             self.data.draw(rows, note(self.model, oracle=False), path)
+        return skipped
 
-    def _score(self) -> dict[str, float]:
+    def _score(self) -> tuple[dict[str, float], list[Skipped]]:
         if self.queries is None or self.queries.labels is None or self.bank is None:
-            return {}
+            return {}, []
         if self.bank.labels is None or len(self.bank.classes) < 2:
-            return {}
+            return {}, []
         encode, device = encode_with(self.model.encoder), next(self.model.parameters()).device
         bank = features(encode, self.data, self.bank, device, BANK)
         queries = features(encode, self.data, self.queries, device, QUERIES)
-        accuracy = knn_accuracy(bank, queries)
-        return {"knn": accuracy}
+        scored = len(bank.labels) and len(queries.labels)
+        scores = {"knn": knn_accuracy(bank, queries)} if scored else {}
+        return scores, bank.skipped + queries.skipped
 
 
 def describe(recipe: Recipe, source: Source, task: Pretraining, accelerator: Accelerator) -> str:
@@ -103,6 +110,13 @@ def describe(recipe: Recipe, source: Source, task: Pretraining, accelerator: Acc
     return "\n".join(lines)
 
 
+def try_reading(data: Data, source: Source | None) -> None:
+    """Read a first sample, so that settings that do not fit are told at once."""
+    with suppress(BadSample):
+        if source is not None:
+            data.signal(source.read(0).unsqueeze(0))
+
+
 def pretrain(
     recipe: Recipe,
     config: dict[str, Any],
@@ -122,7 +136,12 @@ def pretrain(
     set_checkpointing(model, recipe.train.checkpointing)
     task = Pretraining(model, recipe.data, recipe.model.shape)
     run = Run(out)
-    model.draw_mask(1)  # what cannot be masked should be told before the folder is touched
+    # What cannot be masked, attended to or cut should be told before the folder is touched.
+    model.draw_mask(1)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision)
+    try_kernels(model, accelerator.device, dtype or torch.float32)
+    for part in (source, task.bank, task.queries):
+        try_reading(recipe.data, part)
     trainer = Trainer(task, source, recipe.train, run, config, accelerator)
     say(describe(recipe, source, task, accelerator))
     if accelerator.is_main_process:

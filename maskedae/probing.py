@@ -47,7 +47,7 @@ def probe(
 ) -> tuple[list[Scores], list[Skipped]]:
     """Score an encoder, the same with random weights, and bare values; name what was skipped.
 
-    Nearest neighbours (k = 20) and logistic regression, from the training to the held-out split.
+    Nearest neighbours (k = 10) and logistic regression, from the training to the held-out split.
     """
     train, held_out = (labelled(data, split, shape) for split in ("train", "held_out"))
     torch.manual_seed(0)
@@ -65,6 +65,9 @@ def probe(
                 features(encode, data, source, device, None, workers, meter)
                 for source in (train, held_out)
             )
+            if not len(bank.labels) or not len(queries.labels):
+                some = (bank.skipped + queries.skipped)[0]
+                raise ValueError(f"no sample of a split can be read: {some.name}: {some.reason}")
             scores.append(Scores(what, knn_accuracy(bank, queries), linear_accuracy(bank, queries)))
             skipped = bank.skipped + queries.skipped
     return scores, skipped

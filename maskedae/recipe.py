@@ -3,6 +3,7 @@
 import inspect
 import pkgutil
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +18,8 @@ from maskedae.masking import Masker
 from maskedae.zoo import model_config
 
 RECIPES = Path(__file__).parent / "recipes"
+COUNTS = ["epochs", "batch_size", "accumulate", "log_every_steps", "save_every_steps"]
+COUNTS += ["look_every_epochs", "max_nonfinite"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Train:
     """Steps in a row without a finite gradient that end the run."""
     trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
     """Where curves go beside metrics.jsonl: any tracker that accelerate knows."""
+
+    def __post_init__(self) -> None:
+        for name in COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} is {getattr(self, name)}; 1 or more would fit")
 
     @property
     def peak_lr(self) -> float:
@@ -115,9 +123,14 @@ def recipe_parser(model_name: str, prog: str) -> ArgumentParser:
 
 def model_of(recipe: Path, arguments: list[str]) -> str:
     """The model that a recipe names, unless the command line names another."""
-    node = yaml.safe_load(recipe.read_text())
+    try:
+        node = yaml.safe_load(recipe.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{recipe} is not YAML: {error}") from error
     if not isinstance(node, dict) or not isinstance(node.get("model"), dict):
         raise ValueError(f"{recipe} is not a recipe: it has no section `model` with a `name`")
+    if lacking := [section for section in ("masker", "data") if section not in node]:
+        raise ValueError(f"{recipe} lacks the section {' and '.join(lacking)}")
     name = node["model"].get("name")
     for here, after in zip(arguments, [*arguments[1:], ""], strict=False):
         if here.split("=")[0] == "--model.name":
@@ -130,16 +143,20 @@ def model_of(recipe: Path, arguments: list[str]) -> str:
 def explain(error: Exception, parser: ArgumentParser) -> str:
     """What is wrong with a command line or a recipe, with the nearest setting that exists."""
     text = str(error).strip()
-    named = re.search(r"class_path '([\w.]+)'", text)
-    if named:
-        known = list(inspect.signature(pkgutil.resolve_name(named[1])).parameters)
+    inside = re.search(r"class_path '([\w.]+)'", text)
+    word = re.search(r"--([\w.]+)|[Oo]ption '([\w.]+)'", text)
+    if group := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):
+        wanted = f"{group[1]}.{group[2]}"
+    elif word:
+        wanted = word[1] or word[2]
     else:
-        known = [name for name, _ in parser.get_defaults().items() if "." in name]
-    for word in re.findall(r"(?:--|[Oo]ption '|[Kk]ey '|'|\")([\w.]+)", text):
-        close = get_close_matches(word, known, n=1)
-        if close and close[0] != word:
-            return f"{text}\ndid you mean {close[0]}?"
-    return text
+        return text
+    known = [name for name, _ in parser.get_defaults().items() if "." in name]
+    if inside and not group:
+        with suppress(ImportError, AttributeError):
+            known = list(inspect.signature(pkgutil.resolve_name(inside[1])).parameters)
+    close = get_close_matches(wanted, known, n=1)
+    return f"{text}\ndid you mean {close[0]}?" if close and close[0] != wanted else text
 
 
 def parse(parser: ArgumentParser, recipe: Path, arguments: list[str]) -> Namespace:
@@ -162,8 +179,6 @@ def make(parser: ArgumentParser, settings: Namespace) -> Recipe:
     made = parser.instantiate(settings)
     values = dict(vars(made.model))
     name = values.pop("name")
-    if made.data is None or made.masker is None:
-        raise ValueError("a recipe needs the sections model, masker, data and train")
     return Recipe(name, model_config(name, **values), made.masker, made.data, made.train)
 
 

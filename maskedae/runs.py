@@ -11,7 +11,9 @@ import yaml
 from maskedae.checkpoints import Checkpoints, write_whole
 from maskedae.loading import Skipped
 
-PARTS = ("config.yaml", "metrics.jsonl", "skipped.jsonl", "pictures", "checkpoints", "curves")
+# What a run writes; config.yaml, by which a run is known, first when it is made, last when deleted.
+PARTS = ("metrics.jsonl", "skipped.jsonl", "pictures", "checkpoints", "curves", "config.yaml")
+DRAFT = ".config.yaml.draft"
 
 # Settings that may change when a run resumes: they do not change its numbers.
 FREE = {
@@ -68,11 +70,13 @@ class Run:
             )
         elif self.exists:
             self._clear()
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
+        elif self.folder.is_dir() and any(p.name != DRAFT for p in self.folder.iterdir()):
             raise ValueError(f"{self.folder} holds files that are not a run; take another --out")
-        self.pictures.mkdir(parents=True, exist_ok=True)
-        self.checkpoints.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        self.pictures.mkdir(exist_ok=True)
+        self.checkpoints.folder.mkdir(exist_ok=True)
+        (self.folder / "skipped.jsonl").touch()
 
     def _check_same(self, config: dict[str, Any]) -> None:
         old = flatten(yaml.safe_load((self.folder / "config.yaml").read_text()))

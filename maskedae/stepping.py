@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from maskedae.checkpoints import optimizer_tensors, restore_optimizer
 from maskedae.data import Data
-from maskedae.loading import Batch
+from maskedae.loading import Batch, Skipped
 from maskedae.optim import adamw
 from maskedae.recipe import Train
 from maskedae.sampling import key
@@ -49,8 +49,8 @@ class Task(Protocol):
         """The loss of a micro-batch, and scalars to watch beside it."""
         ...
 
-    def look(self, path: Path) -> dict[str, float]:
-        """Draw a picture and score the model."""
+    def look(self, path: Path) -> tuple[dict[str, float], list[Skipped]]:
+        """Draw a picture and score the model; return scores, and what could not be read."""
         ...
 
 
@@ -60,6 +60,8 @@ def make_accelerator(settings: Train, folder: Path) -> Accelerator:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "fp32"
+    if cpu and precision == "fp16":
+        raise ValueError("fp16 needs a GPU; --train.precision=bf16 or fp32 would fit")
     compiler = TorchDynamoPlugin(backend="inductor", fullgraph=True, dynamic=False)
     return Accelerator(
         cpu=cpu,
@@ -123,7 +125,7 @@ class Stepper:
                 watched[name] = watched.get(name, 0) + value.detach().float() / len(batches)
         self.watched = list(watched)
         told = torch.tensor(host).to(loss.device, non_blocking=True)
-        facts = torch.stack([loss, self._update(), *told, *watched.values()])
+        facts = torch.stack([loss, self._update(loss), *told, *watched.values()])
         return self.accelerator.reduce(facts, "mean")
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -131,15 +133,15 @@ class Stepper:
         samples = batch.samples.to(self.accelerator.device, non_blocking=True)
         return self.task.loss(self.model, self.task.data.signal(samples), batch)
 
-    def _update(self) -> Tensor:
-        """Step the optimiser unless the gradient is not finite; return the gradient's norm."""
+    def _update(self, loss: Tensor) -> Tensor:
+        """Step the optimiser if loss and gradient are finite; return the gradient's norm."""
         self.accelerator.unscale_gradients()
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.names if p.grad is not None])
         if self.settings.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(list(self.names), self.settings.clip, norm)
         if self.accelerator.scaler is None:
             # The fused kernel then leaves everything as it is, and the host need not wait to look.
-            self.optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+            self.optimizer.found_inf = (~(loss + norm).isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.grad_scale = None  # type: ignore[attr-defined]
         self.prepared.step()
         self.optimizer.zero_grad()

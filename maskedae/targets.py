@@ -90,7 +90,7 @@ class NormalizedPixels:
 def _nearness(mask: Mask, grid: tuple[int, ...]) -> Tensor:
     """How much every visible patch says about every patch: (B, N, V), rows sum to 1."""
     axes = torch.meshgrid(*(torch.arange(n) for n in grid), indexing="ij")
-    places = torch.stack([axis.flatten() for axis in axes], dim=-1).double().to(mask.visible.device)
+    places = torch.stack([axis.flatten() for axis in axes], dim=-1).float().to(mask.visible.device)
     seen = places[mask.visible]  # (B, V, axes)
     distance = torch.cdist(places.expand(len(seen), -1, -1), seen)
     weights = (distance.square() + 1e-6).reciprocal()

@@ -28,6 +28,7 @@ class NonFinite(ArithmeticError):
 class Taken(NamedTuple):
     """A step whose numbers have not been read yet: the device may still be at work on it."""
 
+    step: int  # steps taken with it
     facts: Tensor
     batches: list[Batch]
 
@@ -49,10 +50,12 @@ class Trainer:
         self.main = accelerator.is_main_process
         self.plan = Plan(source.shares, settings.batch_size, settings.epochs, settings.seed)
         self.stepper = Stepper(task, settings, accelerator)
-        self.step, self.keep = 0, list[int]()
+        self.step, self.read = 0, 0  # steps taken, and those whose numbers have been read
+        self.keep = list[int]()
         self._order()
         self.best: float | None = None
         self.nonfinite, self.streak = 0, 0  # steps without a finite gradient: in all, in a row
+        self.bad: dict[str, str] = {}  # samples of this split that could not be read, and why
         self.window: dict[str, float] = defaultdict(float)
         self.scores: dict[str, float] = {}
         self.losses = [0.0, 0.0]  # their sum and number since the last look
@@ -61,13 +64,14 @@ class Trainer:
     def restore(self) -> None:
         """Go back to the last checkpoint."""
         weights, memory, state = self.run.checkpoints.load()
-        if state["samples_in_epoch"] != self.plan.samples:
+        if state["data"] != self.source.fingerprint:
             raise ValueError(
                 f"the run was begun on {state['samples_in_epoch']} samples and now there are "
-                f"{self.plan.samples}; it can only go on with the same data"
+                f"{self.plan.samples}, or files of other names; it can only go on with the same"
             )
         self.stepper.restore(weights, memory, state["scaler"])
         self.step, self.best, self.keep = state["step"], state["best"], state["keep"]
+        self.read = self.step
         self.nonfinite, self.losses = state["nonfinite"], state["losses"]
 
     def save(self, best: bool = False) -> None:
@@ -79,6 +83,7 @@ class Trainer:
                 "epoch": self.step / self.plan.steps_per_epoch,
                 "samples": self.step * self.plan.batch_size,
                 "samples_in_epoch": self.plan.samples,
+                "data": self.source.fingerprint,
                 "finished": self.step == self.plan.steps,
                 "scores": self.scores,
                 "losses": self.losses,
@@ -110,10 +115,9 @@ class Trainer:
                 self._require_samples(micro)
                 skips = sum(len(batch.skipped) for batch in micro)
                 host = [waited, float(skips), float(request.signal is not None)]
-                pending.append(
-                    Taken(self.stepper.take(self.step, self._lr(self.step), micro, host), micro)
-                )
+                facts = self.stepper.take(self.step, self._lr(self.step), micro, host)
                 self.step += 1
+                pending.append(Taken(self.step, facts, micro))
                 # A GPU is given the next step before the numbers of this one are asked for.
                 while len(pending) > (on_gpu and not self._pause_due()):
                     self._digest(pending.popleft())
@@ -151,13 +155,13 @@ class Trainer:
     def _pause(self) -> None:
         """Look at the model and save it, whichever is due."""
         self._flush()
-        best = False
+        better = False
         if self._epoch_is(self.settings.look_every_epochs) or self.step == self.plan.steps:
-            best = self._look()
-        if self._epoch_is(self.settings.keep_every_epochs):
-            self.keep.append(self.step)
+            better = self._look()
         if self.streak == 0:
-            self.save(best)
+            if self._epoch_is(self.settings.keep_every_epochs):
+                self.keep.append(self.step)
+            self.save(better)
         self.since = time.monotonic()
 
     def _look(self) -> bool:
@@ -165,7 +169,9 @@ class Trainer:
         if self.main:
             epoch = self.step // self.plan.steps_per_epoch
             path = self.run.pictures / f"epoch-{epoch:04d}.png"
-            self.scores = self.task.look(path)
+            with self.accelerator.autocast():
+                self.scores, skipped = self.task.look(path)
+            self.run.skip(skipped, write=True)
             if self.scores:
                 told = ", ".join(f"{name} {value:.4g}" for name, value in self.scores.items())
                 self.meter.say(f"epoch {epoch}: {told}")
@@ -174,7 +180,9 @@ class Trainer:
         total, count = self.losses
         self.losses = [0.0, 0.0]
         score = self.scores.get(self.task.score, -total / count if count else None)
-        if score is None or (self.best is not None and score <= self.best):
+        if not self.step or self.streak or score is None:
+            return False
+        if self.best is not None and score <= self.best:
             return False
         self.best = score
         return True
@@ -182,21 +190,25 @@ class Trainer:
     def _require_samples(self, batches: list[Batch]) -> None:
         for batch in batches:
             if batch.samples is None:
+                self.bad |= dict(batch.skipped)
                 self.run.skip(batch.skipped, write=True)
                 self._budget()
                 raise TooManyBad(f"no readable sample was found in place of {batch.skipped[-1]}")
 
     def _budget(self) -> None:
-        drawn = self.step * self.plan.batch_size
-        check_budget(self.run.skipped, drawn, self.plan.samples, self.task.data.max_bad_share)
+        drawn = self.read * self.plan.batch_size
+        check_budget(self.bad, drawn, self.plan.samples, self.task.data.max_bad_share)
 
     def _digest(self, taken: Taken) -> None:
         """Read the numbers of a step, and act on them."""
+        self.read = taken.step
         loss, norm, waited, skips, stop, *watched = taken.facts.tolist()
         self.stop = self.stop or stop > 0
         if skips > 0:
             new: list[Skipped] = [s for batch in taken.batches for s in batch.skipped]
-            self.run.skip(gather_object(new), write=self.main)
+            new = gather_object(new)
+            self.bad |= dict(new)
+            self.run.skip(new, write=self.main)
             try:
                 self._budget()
             except TooManyBad:
@@ -217,7 +229,7 @@ class Trainer:
         if self.window["steps"] == self.settings.log_every_steps:
             self._flush()
         else:
-            self.meter.update(self.step)
+            self.meter.update(self.read)
 
     def _count_nonfinite(self, batches: list[Batch]) -> None:
         self.nonfinite += 1
@@ -227,7 +239,7 @@ class Trainer:
         names = [self.source.name(index) for batch in batches for _, index in batch.draws]
         last = self.run.checkpoints.last
         raise NonFinite(
-            f"the gradient was not finite {self.streak} steps in a row, up to step {self.step}. "
+            f"the gradient was not finite {self.streak} steps in a row, up to step {self.read}. "
             f"Nothing of these steps was kept: the last good checkpoint is {last}. A lower "
             f"--train.base_lr, --train.clip=1 or --train.precision=fp32 may help. The last batch "
             f"held:\n  " + "\n  ".join(names[:64])
@@ -243,7 +255,7 @@ class Trainer:
         waited = window.pop("wait")
         row = {name: value / finite for name, value in window.items() if finite}
         row |= {
-            "lr": self._lr(self.step - 1),
+            "lr": self._lr(self.read - 1),
             "samples_per_second": steps * self.plan.batch_size / passed,
             "wait": waited / passed,
             "skipped": len(self.run.skipped),
@@ -255,11 +267,11 @@ class Trainer:
         shown |= {"waiting": f"{row['wait']:.0%}", "skipped": f"{row['skipped']}"}
         if self.nonfinite:
             shown["non-finite"] = f"{self.nonfinite}"
-        self.meter.update(self.step, shown)
+        self.meter.update(self.read, shown)
 
     def _write(self, row: dict[str, float]) -> None:
         """Add a row to metrics.jsonl and to the trackers."""
         if self.main:
-            epoch = self.step / self.plan.steps_per_epoch
-            self.run.log({"step": self.step, "epoch": round(epoch, 4), **row})
-            self.accelerator.log(row, step=self.step)
+            epoch = self.read / self.plan.steps_per_epoch
+            self.run.log({"step": self.read, "epoch": round(epoch, 4), **row})
+            self.accelerator.log(row, step=self.read)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from maskedae.attention import set_kernel
 from maskedae.data import BadSample
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
@@ -34,6 +35,8 @@ def at_ratios(masker: Any, ratios: list[float] | None, units: int) -> list[Maske
     [0.75, 0.85]
     """
     if not hasattr(masker, "ratio"):
+        if ratios:
+            raise ValueError(f"{type(masker).__name__} has no ratio: leave --mask_ratio out")
         return [masker]
     chosen = ratios or [ratio for ratio in RATIOS if int(units * (1 - ratio))]
     return [replace(masker, ratio=ratio) for ratio in chosen]
@@ -55,6 +58,7 @@ def draw_reconstructions(
     if isinstance(model, EncoderOnly):
         raise ValueError(model.reason)
     model.eval()
+    set_kernel(model, "sdpa")  # the kernel of the training may need another machine
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     source = data.files(files, loaded.config.shape)

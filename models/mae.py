@@ -136,7 +136,7 @@ def from_official(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, T
     """Settings read off the shapes of an official checkpoint, and its weights under our names.
 
     None for anything else. Numbers of heads leave no trace in weights: they are those of the
-    published widths, else of heads 64 wide.
+    published widths, else of heads 64 wide. Nor does the aspect: the image is taken as square.
     """
     if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
         return None

@@ -107,7 +107,7 @@ def test_reconstruct_with_other_masks(run, tmp_path):
     drawn[:20] = 255
     Image.fromarray(drawn).save(tmp_path / "mask.png")
     command = ["reconstruct", str(run / "run"), str(run / "pictures/a/000.png"), "--out", str(out)]
-    mask = ["--masker=maskedae.masking.picture_masker", f"--masker.path={tmp_path / 'mask.png'}"]
+    mask = ["--masker=maskedae.pictures.picture_masker", f"--masker.path={tmp_path / 'mask.png'}"]
     assert main([*command, *mask]) == 0
     assert main([*command, "--masker=BlockMasker", "--masker.smallest=2"]) == 0
     assert main([*command, "--oracle"]) == 0

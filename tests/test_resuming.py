@@ -166,4 +166,4 @@ def test_other_data_cannot_be_resumed(place, tmp_path, capsys):
     assert main([*command, str(out), "--train.epochs=1"]) == 0
     command = [*command[:2], "--data.root", str(tmp_path / "fewer"), "--out", str(out)]
     assert main([*command, "--resume", "--train.epochs=1"]) == 1
-    assert "begun on" in capsys.readouterr().err
+    assert "was begun on" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,6 +18,15 @@ RECIPE is a name (maskedae recipes lists them) or a YAML file.
   --overwrite       delete the run in --out and begin anew
   --print_config    print the whole recipe as it would run, and stop
   --a.b=c           change any setting of the recipe: maskedae pretrain RECIPE --help lists them"""
+
+
+def from_anywhere(node: Any) -> Any:
+    """Settings with the paths in them made absolute, so that a stored recipe runs anywhere."""
+    if isinstance(node, dict):
+        return {name: from_anywhere(value) for name, value in node.items()}
+    if isinstance(node, list):
+        return [from_anywhere(value) for value in node]
+    return str(Path(node).absolute()) if isinstance(node, str) and Path(node).exists() else node
 
 
 def main(arguments: list[str]) -> int:
@@ -42,9 +52,9 @@ def main(arguments: list[str]) -> int:
 
     from maskedae.pretraining import pretrain  # only now: help and errors should come at once
 
-    out = settings.out
+    out, config["data"] = settings.out, from_anywhere(config["data"])
     finished = pretrain(make(parser, settings), config, out, settings.resume, settings.overwrite)
     if not finished:
-        again = f"maskedae pretrain {out / 'config.yaml'} --out {out} --resume"
-        print(f"stopped and saved; to go on: {shlex.join(again.split())}")
+        again = ["maskedae", "pretrain", str(out / "config.yaml"), "--out", str(out), "--resume"]
+        print(f"stopped and saved; to go on: {shlex.join(again)}")
     return 0

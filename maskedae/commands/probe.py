@@ -12,6 +12,7 @@ from maskedae.data import Data
 
 def main(arguments: list[str]) -> int:
     """Score frozen features by nearest neighbours and a linear probe; return the exit status."""
+    from maskedae.attention import set_kernel
     from maskedae.encoder import Encoder
     from maskedae.probing import probe
     from maskedae.viewing import data_node
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> int:
         return create_model(loaded.name, **vars(loaded.config)).encoder
 
     data, shape = parser.instantiate(options).data, loaded.config.shape
+    set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
     encoder = loaded.model.encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     scores, skipped = probe(encoder, fresh, data, shape, options.pool, options.workers)
     print(f"{'':<16}{'kNN':>8}{'linear':>9}")

@@ -14,7 +14,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="picture to write")
     parser.add_argument(
-        "--mask_ratio", type=list[float] | None, help="shares to hide; 0.75, 0.85 and 0.95"
+        "--mask_ratio", type=float | list[float] | None, help="shares to hide; 0.75, 0.85 and 0.95"
     )
     parser.add_argument("--masker", type=Masker, help="what hides patches, such as BlockMasker")
     parser.set_defaults({"masker": {"class_path": "maskedae.masking.RandomMasker"}})
@@ -35,7 +35,9 @@ def main(arguments: list[str]) -> int:
         options = parser.parse_args(arguments)
     except Exception as error:
         raise ValueError(str(error).strip()) from error
-    made = parser.instantiate(options)
+    made, ratio = parser.instantiate(options), options.mask_ratio
+    if options.most < 1:
+        raise ValueError(f"--most is {options.most}; 1 or more would fit")
 
     from maskedae.viewing import draw_reconstructions
 
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
         files=options.files,
         out=options.out,
         masker=made.masker,
-        ratios=options.mask_ratio,
+        ratios=[ratio] if isinstance(ratio, float) else ratio,
         seed=options.seed,
         most=options.most,
         oracle=options.oracle,
