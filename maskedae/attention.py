@@ -69,10 +69,11 @@ class Attention(nn.Module):
         q, k, v = self.qkv.bias.chunk(3)
         return torch.cat([q, k.detach(), v])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        projected = F.linear(x, self.qkv.weight, self._bias())
-        q, k, v = rearrange(projected, "b n (s h d) -> s b h n d", s=3, h=self.heads).unbind()
+    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); where only the last K ask, (B, K, D)."""
+        parts = F.linear(x, self.qkv.weight, self._bias()).chunk(3, dim=-1)
+        q, k, v = (rearrange(part, "b n (h d) -> b h n d", h=self.heads) for part in parts)
+        q = q if last is None else q[:, :, -last:]
         return self.proj(rearrange(self.kernel(q, k, v), "b h n d -> b n (h d)"))
 
 

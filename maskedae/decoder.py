@@ -24,16 +24,19 @@ class Decoder(nn.Module):
         self.head = nn.Linear(tower.width, values)
         init_linear(self)
 
-    def _decode(self, latent: Tensor, mask: Mask) -> Tensor:
-        """Tokens of prefix, visible, then hidden: (B, prefix + V, D) -> (B, prefix + N, D)."""
+    def _decode(self, latent: Tensor, mask: Mask, last: int | None = None) -> Tensor:
+        """Tokens of prefix, visible, then hidden: (B, prefix + V, D) -> (B, prefix + N, D).
+
+        Where only the last K are wanted, the last block leaves out the others: (B, K, D).
+        """
         gaps = self.mask_token.expand(*mask.hidden.shape, -1)
         prefix = self.positions.prefixed().expand(len(latent), -1, -1)
         places = torch.cat([prefix, self.positions(torch.cat(mask, dim=1))], dim=1)
-        return self.blocks(torch.cat([self.embed(latent), gaps], dim=1) + places)
+        return self.blocks(torch.cat([self.embed(latent), gaps], dim=1) + places, last)
 
     def forward(self, latent: Tensor, mask: Mask) -> Tensor:
         """Predict what is hidden: (B, prefix + V, D) -> (B, M, P)."""
-        return self.head(self.norm(self._decode(latent, mask)[:, -mask.hidden.shape[1] :]))
+        return self.head(self.norm(self._decode(latent, mask, last=mask.hidden.shape[1])))
 
     def imagine(self, latent: Tensor, mask: Mask) -> Tensor:
         """Predict every patch, those seen too, in the order of the grid: (B, N, P)."""

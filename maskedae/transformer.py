@@ -41,9 +41,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(tower.width, eps=1e-6)
         self.mlp = Mlp(tower.width, int(tower.width * tower.mlp_ratio))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D)."""
+        kept = x if last is None else x[:, -last:]
+        x = kept + self.attn(self.norm1(x), last)
         return x + self.mlp(self.norm2(x))
 
 
@@ -54,16 +55,16 @@ class Blocks(nn.ModuleList):
         super().__init__(Block(tower) for _ in range(tower.depth))
         self.checkpointing = False
 
-    def step(self, block: nn.Module, x: Tensor) -> Tensor:
+    def step(self, block: nn.Module, x: Tensor, last: int | None = None) -> Tensor:
         """Run one block, forgetting its activations if they are to be computed again."""
         if self.checkpointing and self.training:
-            return checkpoint(block, x, use_reentrant=False)
-        return block(x)
+            return checkpoint(block, x, last, use_reentrant=False)
+        return block(x, last)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        for block in self:
-            x = self.step(block, x)
+    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D)."""
+        for number, block in enumerate(self, 1):
+            x = self.step(block, x, last if number == len(self) else None)
         return x
 
 

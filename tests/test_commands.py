@@ -95,13 +95,13 @@ def test_reconstruct(run, tmp_path, capsys):
     assert "broken.png: empty file" in said and str(out) in said
     with Image.open(out) as picture:
         wide = picture.width
-    assert main([*command, "--mask_ratio=[0.5]", "--most=2"]) == 0
+    assert main([*command, "--mask_ratio", "0.5", "--most=2"]) == 0
     with Image.open(out) as picture:
         assert picture.width < wide
     (run / "pictures/a/broken.png").unlink()
 
 
-def test_reconstruct_with_other_masks(run, tmp_path):
+def test_reconstruct_with_other_masks(run, tmp_path, capsys):
     out = tmp_path / "grid.png"
     drawn = np.zeros((40, 40), np.uint8)
     drawn[:20] = 255
@@ -111,6 +111,9 @@ def test_reconstruct_with_other_masks(run, tmp_path):
     assert main([*command, *mask]) == 0
     assert main([*command, "--masker=BlockMasker", "--masker.smallest=2"]) == 0
     assert main([*command, "--oracle"]) == 0
+    assert main([*command, "--masker=GridMasker"]) == 0
+    assert main([*command, "--masker=GridMasker", "--mask_ratio=0.5"]) == 1
+    assert "has no ratio" in capsys.readouterr().err
 
 
 def test_encoder_only_files_are_refused_with_the_reason(run, tmp_path, tiny, capsys):

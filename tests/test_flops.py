@@ -35,13 +35,20 @@ def flops_of_encoder(c, seen):
     return linear(seen, measures(c)[3], c.width) + blocks(seen + 1, c.width, c.depth)
 
 
+def last_block(tokens, asking, width):
+    """All tokens are projected; only those asking look around and pass the MLP."""
+    products = 2 * linear(asking, width, tokens)
+    return linear(tokens, width, 3 * width) + products + linear(asking, width, (1 + 4 + 4) * width)
+
+
 def flops_of_pretraining(c):
-    """The decoder works on all tokens; its head on hidden ones only."""
+    """The decoder works on all tokens; its last block and its head on hidden ones only."""
     patches, visible, hidden, values = measures(c)
     return (
         flops_of_encoder(c, visible)
         + linear(visible + 1, c.width, c.decoder_width)
-        + blocks(patches + 1, c.decoder_width, c.decoder_depth)
+        + blocks(patches + 1, c.decoder_width, c.decoder_depth - 1)
+        + last_block(patches + 1, hidden, c.decoder_width)
         + linear(hidden, c.decoder_width, values)
     )
 

@@ -220,3 +220,71 @@ def test_compiled_in_one_graph(place):
     a, b = weights(folder / "run"), weights(folder / "plain")
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "extra", [["--train.batch_size=0"], ["--train.save_every_steps=0"], ["--data.eval_crop=2"]]
+)
+def test_overwriting_with_settings_that_do_not_fit_keeps_the_run(place, extra):
+    folder, command = place
+    assert main([*command, "--train.epochs=1"]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    before = weights(folder / "run")
+    assert main([*command, "--overwrite", *extra]) == 1
+    after = weights(folder / "run")
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_a_folder_that_was_only_begun_is_taken_up(place):
+    folder, command = place
+    (folder / "run").mkdir()
+    (folder / "run/.config.yaml.draft").write_text("model:")
+    assert main([*command, "--resume", "--train.epochs=1"]) == 0
+    assert (folder / "run/skipped.jsonl").read_text() == ""
+
+
+def test_files_of_other_names_cannot_be_resumed(place, capsys):
+    folder, command = place
+    assert main([*command, "--train.epochs=1"]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    first = sorted((folder / "pictures/a").glob("*.png"))[0]
+    first.rename(first.with_name("other.png"))
+    assert main([*command, "--train.epochs=1", "--resume"]) == 1
+    assert "other names" in capsys.readouterr().err
+
+
+def test_bad_held_out_files_are_named_and_stop_nothing(tmp_path):
+    write_pictures(tmp_path / "pictures/train")
+    (tmp_path / "pictures/val/a").mkdir(parents=True)
+    (tmp_path / "pictures/val/a/bad.png").write_text("text")
+    recipe = write_recipe(tmp_path / "tiny.yaml", epochs=1)
+    command = ["pretrain", str(recipe), "--data.root", str(tmp_path / "pictures"), "--out"]
+    assert main([*command, str(tmp_path / "run")]) == 0
+    assert "bad.png" in (tmp_path / "run/skipped.jsonl").read_text()
+
+
+def test_the_best_checkpoint_exists_and_follows_the_score(place):
+    folder, command = place
+    assert main(command) == 0
+    best = folder / "run/checkpoints/best/state.json"
+    assert json.loads(best.read_text())["best"] is not None
+
+
+def test_unknown_keys_in_a_recipe_are_errors_with_the_nearest(place, capsys):
+    folder, command = place
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(recipe.read_text().replace("epochs: 4", "epochz: 4"))
+    assert main(command) == 1
+    assert "did you mean train.epochs" in capsys.readouterr().err
+    recipe.write_text("model: [")
+    assert main(command) == 1
+    assert "is not YAML" in capsys.readouterr().err
+
+
+def test_half_precision_on_a_cpu(place, capsys):
+    folder, command = place
+    assert main([*command, "--train.precision=fp16"]) == 1
+    assert "fp16 needs a GPU" in capsys.readouterr().err
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert main([*command, "--train.precision=bf16", "--train.epochs=1"]) == 0
+    assert all(tensor.dtype is torch.float32 for tensor in weights(folder / "run").values())

@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import sys
 
 import pytest
 import torch
@@ -115,6 +116,18 @@ def test_other_files_are_refused_with_what_they_hold(tmp_path):
         maskedae.load(tmp_path / "text.safetensors")
     with pytest.raises(FileNotFoundError, match="nothing.pth does not exist"):
         maskedae.load(tmp_path / "nothing.pth")
+
+
+def test_a_file_does_not_choose_code_to_run(tmp_path, tiny):
+    model = maskedae.create_model("mae_vit_tiny_patch16", **tiny)
+    config = {
+        "model": {"name": "mae_vit_tiny_patch16", **tiny},
+        "masker": {"class_path": "this.Module"},
+        "data": {"class_path": "this.Module"},
+    }
+    write_weights(tmp_path / "model.safetensors", model.state_dict(), config)
+    loaded = load_with_report(tmp_path / "model.safetensors")
+    assert "this.Module is not rebuilt" in str(loaded.report) and "this" not in sys.modules
 
 
 def test_our_own_file_rebuilds_its_model(tmp_path, tiny, images):

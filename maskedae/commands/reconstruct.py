@@ -14,7 +14,9 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="picture to write")
     parser.add_argument(
-        "--mask_ratio", type=float | list[float] | None, help="shares to hide; 0.75, 0.85 and 0.95"
+        "--mask_ratio",
+        type=float | list[float] | None,
+        help="share to hide, or several; 0.75, 0.85 and 0.95",
     )
     parser.add_argument("--masker", type=Masker, help="what hides patches, such as BlockMasker")
     parser.set_defaults({"masker": {"class_path": "maskedae.masking.RandomMasker"}})
