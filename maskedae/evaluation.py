@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import NamedTuple
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
@@ -81,10 +82,13 @@ def knn_accuracy(
 
 def linear_accuracy(bank: Features, queries: Features, strength: float = 1.0) -> float:
     """Share of queries that logistic regression on standardised features names rightly."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-    probe.fit(bank.vectors.numpy(), bank.labels.numpy())
+    with catch_warnings():
+        simplefilter("ignore", ConvergenceWarning)  # a thousand rounds say enough of a score
+        probe.fit(bank.vectors.numpy(), bank.labels.numpy())
     return float(probe.score(queries.vectors.numpy(), queries.labels.numpy()))
