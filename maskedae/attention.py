@@ -23,10 +23,7 @@ def _eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _xformers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    try:
-        from xformers.ops import memory_efficient_attention
-    except ImportError as error:
-        raise ValueError("xformers is missing: pip install 'maskedae[xformers]'") from error
+    from xformers.ops import memory_efficient_attention  # an extra, not a dependency
 
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     return memory_efficient_attention(q, k, v).transpose(1, 2)
@@ -93,6 +90,8 @@ def try_kernels(model: nn.Module, device: torch.device, dtype: torch.dtype) -> N
         x = torch.zeros(1, 1, 8, 64, device=device, dtype=dtype)
         try:
             kernel(x, x, x)
+        except ImportError as error:
+            raise ValueError(f"{error}: pip install 'maskedae[xformers]'") from error
         except (RuntimeError, NotImplementedError) as error:
             why = str(error).splitlines()[0]
             raise ValueError(f"this attention kernel does not work here: {why}") from error

@@ -61,6 +61,7 @@ def features(
     return Features(found, source.labels[indices], skipped)
 
 
+@torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
 def knn_accuracy(
     bank: Features, queries: Features, k: int = 10, temperature: float = 0.07
 ) -> float:

@@ -23,7 +23,8 @@ from packaging.requirements import Requirement
 from maskedae import __version__
 
 State = Literal["ok", "missing", "broken"]
-MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}  # where they are not called as the package
+# Where a module is not called as its package.
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 OPTIONAL = ("xformers", "av", "decord", "torchcodec", "soundfile")
 DEVELOPMENT = "dev"  # an extra that users need not have
 SOURCE = """#include <Python.h>
