@@ -9,7 +9,7 @@ from maskedae import __version__
 from maskedae.hints import nearest
 
 COMMANDS = {
-    "quickstart": "the main job, on data that ships with the package, in about a minute",
+    "quickstart": "the main job, on data that ships with the package, in a minute and a half",
     "pretrain": "learn to imagine what is hidden: RECIPE --data.root DIR",
     "reconstruct": "original, masked, imagined: CHECKPOINT FILE...",
     "probe": "how well an encoder's features tell classes apart: CHECKPOINT --data.root DIR",
