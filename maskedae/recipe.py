@@ -187,9 +187,3 @@ def make_data(node: dict[str, Any]) -> Data:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=Data)
     return parser.instantiate(parser.parse_object({"data": node})).data
-
-
-def remake(node: dict[str, Any]) -> Recipe:
-    """Make what plain values describe, as `plain` wrote them."""
-    parser = recipe_parser(node["model"]["name"], "maskedae")
-    return make(parser, parser.parse_object(node))
