@@ -35,8 +35,7 @@ class EncoderOnly(nn.Module):
         """Why it cannot imagine, and what can."""
         return (
             f"{self.source} holds an encoder only, as published for fine-tuning, so it cannot "
-            f"imagine what is hidden; a file with the decoder (such as "
-            f"mae_pretrain_vit_base_full.pth or mae_visualize_vit_base.pth) can"
+            f"imagine what is hidden; a file that holds the decoder, too, can"
         )
 
 
@@ -101,13 +100,15 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def recognise(
-    state: dict[str, Tensor], path: Path
+    path: Path, overrides: dict[str, Any], report: Report
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    """The model a published checkpoint is of, its settings, and its weights under our names."""
+    """The model a published file is of, its settings, and its weights under our names."""
+    state = read_foreign(path)
     for file in model_files():
-        found = file.from_official(state)
+        found = file.from_official(state, path.name)
         if found:
-            settings, renamed = found
+            settings, renamed, guessed = found
+            report.notes += [f"{k}={how}" for k, how in guessed.items() if k not in overrides]
             return _nearest_model(file.MODELS, settings), settings, renamed
     some = ", ".join(list(state)[:6])
     raise ValueError(f"{path} is of no layout known here; it holds {some}, ...")
@@ -148,8 +149,7 @@ def load_with_report(
         name, state = settings.pop("name"), load_file(file)
         masker = masker or stored_masker(recipe["masker"], report)
     else:
-        name, settings, state = recognise(read_foreign(file), file)
-        _guess(file, settings, overrides, report)
+        name, settings, state = recognise(file, overrides, report)
     stored = model_config(name, **settings)
     config = model_config(name, **{**settings, **overrides})
     model = model_file(name).build(config, masker)
@@ -172,18 +172,6 @@ def stored_masker(node: dict[str, Any], report: Report) -> Masker:
         return kind(**node.get("init_args", {}))
     report.notes.append(f"masker {node['class_path']} is not rebuilt; RandomMasker stands in")
     return masking.RandomMasker()
-
-
-def _guess(file: Path, settings: dict[str, Any], overrides: dict[str, Any], report: Report) -> None:
-    """Fill in what an official file does not tell, and say so."""
-    if "visualize" in file.name:
-        settings["normalize_target"] = False
-        report.notes.append("by its name, the file predicts pixels that are not normalised")
-    elif "decoder_width" in settings and "normalize_target" not in overrides:
-        report.notes.append("assumed to predict normalised pixels; normalize_target=False if not")
-    for name in ("heads", "decoder_heads"):
-        if name in settings and name not in overrides:
-            report.notes.append(f"{name}={settings[name]} by width: weights do not tell")
 
 
 def _fit_positions(

@@ -132,11 +132,14 @@ def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return _rename(state, NAMES)
 
 
-def from_official(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+def from_official(
+    state: dict[str, Tensor], file: str = ""
+) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, str]] | None:
     """Settings read off the shapes of an official checkpoint, and its weights under our names.
 
-    None for anything else. Numbers of heads leave no trace in weights: they are those of the
-    published widths, else of heads 64 wide. Nor does the aspect: the image is taken as square.
+    The third part names the settings that were guessed, and how. None for anything else. Numbers
+    of heads leave no trace in weights: they are those of the published widths, else of heads 64
+    wide. Nor does the aspect: the image is taken as square.
     """
     if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
         return None
@@ -157,7 +160,14 @@ def from_official(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, T
             "decoder_depth": _count(state, r"decoder_blocks\.(\d+)\."),
             "decoder_heads": 16 if decoder_width == 512 else max(decoder_width // 32, 1),
         }
-    return config, _rename(state, [(theirs, ours) for ours, theirs in NAMES])
+    by_width = "by width: weights do not tell"
+    guessed = {name: f"{config[name]} {by_width}" for name in config if name.endswith("heads")}
+    if "visualize" in file:
+        config["normalize_target"] = False
+        guessed["normalize_target"] = "False by its name: it predicts pixels, not normalised"
+    elif "decoder_width" in config:
+        guessed["normalize_target"] = "True, as in most files; weights do not tell"
+    return config, _rename(state, [(theirs, ours) for ours, theirs in NAMES]), guessed
 
 
 def _count(state: dict[str, Tensor], pattern: str) -> int:

@@ -171,7 +171,7 @@ def test_initialisation():
 
 def test_official_names_round_trip(filled):
     state = filled().state_dict()
-    settings, back = from_official(to_official(state))
+    settings, back, _ = from_official(to_official(state))
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     assert settings["size"] == (32, 32) and settings["depth"] == 2
