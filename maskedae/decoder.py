@@ -20,7 +20,7 @@ class Decoder(nn.Module):
         self.mask_token = nn.Parameter(torch.empty(1, 1, tower.width).normal_(std=0.02))
         self.positions = positions
         self.blocks = Blocks(tower)
-        self.norm = nn.LayerNorm(tower.width, eps=1e-6)
+        self.norm = nn.LayerNorm(tower.width, eps=tower.eps)
         self.head = nn.Linear(tower.width, values)
         init_linear(self)
 

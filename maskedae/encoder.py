@@ -1,21 +1,24 @@
 """The encoder: what is visible, as tokens. It never masks unless it is given what is visible."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from maskedae.head import Head, pool_tokens
+from maskedae.head import Pool as Pool
 from maskedae.patches import PatchEmbed
 from maskedae.positions import Positions
-from maskedae.transformer import Blocks, Tower, init_linear
+from maskedae.transformer import Blocks, Tower, init_linear, set_checkpointing
 
-Pool = Literal["mean", "class"]
+POOLS: dict[str, Pool] = {"mean": "mean", "class": "class", "avg": "mean", "token": "class"}
 
 
 class Encoder(nn.Module):
     """A vision transformer over the visible patches (arXiv:2111.06377, section 3).
 
-    Tokens that stand for no patch come first and are counted by `prefix`.
+    Tokens that stand for no patch come first and are counted by `prefix`. Names and conventions of
+    features are those of timm, so that what works with its models works with this one.
     """
 
     def __init__(self, embed: PatchEmbed, positions: Positions, tower: Tower) -> None:
@@ -24,7 +27,9 @@ class Encoder(nn.Module):
         self.width, self.prefix = tower.width, positions.prefix
         self.class_token = nn.Parameter(torch.empty(1, self.prefix, tower.width).normal_(std=0.02))
         self.blocks = Blocks(tower)
-        self.norm = nn.LayerNorm(tower.width, eps=1e-6)
+        self.norm: nn.Module = nn.LayerNorm(tower.width, eps=tower.eps)
+        self.head = Head(tower.width, self.prefix)
+        self.eps = tower.eps
         init_linear(self.blocks)
 
     @property
@@ -50,21 +55,56 @@ class Encoder(nn.Module):
         prefix = (self.class_token + self.positions.prefixed()).expand(len(signal), -1, -1)
         return torch.cat([prefix, patches], dim=1)
 
-    def forward_features(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Normalised tokens with the prefix: (B, C, *size), (B, V) -> (B, prefix + V, D)."""
-        return self.norm(self.blocks(self.tokens(signal, visible)))
+    def forward_features(
+        self, signal: Tensor, visible: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """Normalised tokens with the prefix: (B, C, *size), (B, V) -> (B, prefix + V, D).
+
+        `noise` (B, 2 depth) says which paths are dropped, where any are; else chance does.
+        """
+        return self.norm(self.blocks(self.tokens(signal, visible), noise=noise))
 
     def forward(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
         """Normalised tokens of patches: (B, C, *size), (B, V) -> (B, V, D); without V, all N."""
         return self.forward_features(signal, visible)[:, self.prefix :]
 
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """What the head makes of normalised tokens: (B, prefix + N, D) -> (B, outputs) or (B, D).
+
+        Without `reset_classifier`, the mean of the patches.
+        """
+        return self.head(features, pre_logits)
+
+    def reset_classifier(
+        self, num_classes: int, global_pool: str | None = None, batch_norm: bool = False
+    ) -> None:
+        """Replace the head by a fresh one, pooling by "mean" or "class" ("avg", "token" in timm).
+
+        The norm of the tokens goes where the head has its own, see `Head`. Without classes, only
+        the linear map of the head goes.
+        """
+        pool = self.head.pool if global_pool is None else POOLS.get(global_pool)
+        if pool is None:
+            raise ValueError(f"no pooling is called {global_pool}; mean and class would fit")
+        if not num_classes and pool == self.head.pool:
+            self.head.linear = nn.Identity()
+            return
+        if pool == "class" and not self.prefix:
+            raise ValueError("this encoder has no class token; pool by mean")
+        device, eps = self.class_token.device, self.eps
+        self.head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps).to(device)
+        if self.head.replaces_norm:
+            self.norm = nn.Identity()
+        elif isinstance(self.norm, nn.Identity):
+            self.norm = nn.LayerNorm(self.width, eps=eps).to(device)
+
+    def get_classifier(self) -> nn.Module:
+        """The linear map from features to logits."""
+        return self.head.linear
+
     def pool(self, features: Tensor, how: Pool = "mean") -> Tensor:
         """One vector for each sample: (B, prefix + V, D) -> (B, D)."""
-        if how == "mean":
-            return features[:, self.prefix :].mean(dim=1)
-        if not self.prefix:
-            raise ValueError("this encoder has no class token; pool by mean")
-        return features[:, 0]
+        return pool_tokens(features, self.prefix, how)
 
     def forward_intermediates(
         self,
@@ -80,15 +120,11 @@ class Encoder(nn.Module):
         `indices` names blocks, from the end if negative; a number stands for the last that many,
         None for all. The options and the result are those of timm's method of that name.
         """
-        depth = len(self.blocks)
-        if indices is None or isinstance(indices, int):
-            indices = list(range(depth - (depth if indices is None else indices), depth))
-        if not all(-depth <= i < depth for i in indices):
-            raise ValueError(f"blocks {indices} asked of an encoder with {depth} blocks")
-        chosen = {i % depth for i in indices}
+        depth, chosen = len(self.blocks), set(self.chosen(indices))
         x, kept = self.tokens(signal), []
-        for number, block in enumerate(self.blocks):
-            x = self.blocks.step(block, x)
+        keeps = self.blocks.keeps(x)
+        for number in range(depth):
+            x = self.blocks.step(number, x, keeps)
             if number in chosen:
                 kept.append(self.norm(x) if norm else x)
         maps = [y[:, self.prefix :] for y in kept]
@@ -98,3 +134,73 @@ class Encoder(nn.Module):
             pairs = [(m, y[:, : self.prefix]) for m, y in zip(maps, kept, strict=True)]
             return pairs if intermediates_only else (self.norm(x), pairs)  # type: ignore[return-value]
         return maps if intermediates_only else (self.norm(x), maps)
+
+    def chosen(self, indices: int | list[int] | tuple[int, ...] | None) -> list[int]:
+        """Numbers of the blocks that `indices` names. Raises ValueError where there are none."""
+        depth = len(self.blocks)
+        if indices is None or isinstance(indices, int):
+            indices = list(range(depth - (depth if indices is None else indices), depth))
+        if not all(-depth <= i < depth for i in indices):
+            raise ValueError(f"blocks {indices} asked of an encoder with {depth} blocks")
+        return [i % depth for i in indices]
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | list[int] | tuple[int, ...] | None = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop what the outputs of chosen blocks do not need; return their numbers."""
+        chosen = self.chosen(indices)
+        del self.blocks[max(chosen) + 1 :]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.head = Head(self.width, self.prefix, pool=self.head.pool)
+        return chosen
+
+    @property
+    def num_features(self) -> int:
+        """Width of the features."""
+        return self.width
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Width of what enters the linear map of the head."""
+        return self.width
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens that stand for no patch."""
+        return self.prefix
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the head; 0 without one."""
+        linear = self.head.linear
+        return linear.out_features if isinstance(linear, nn.Linear) else 0
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels and stride of every block's feature map."""
+        reduction = max(self.unit)
+        return [
+            {"module": f"blocks.{i}", "num_chs": self.width, "reduction": reduction}
+            for i in range(len(self.blocks))
+        ]
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Which parameters belong to which layer: the stem, then every block; the rest is last."""
+        owner = r"^(?:encoder\.)?"
+        return {
+            "stem": owner + r"(?:class_token|positions|embed)",
+            "blocks": owner + r"blocks" if coarse else owner + r"blocks\.(\d+)",
+        }
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that are not to be decayed in fine-tuning."""
+        return {"class_token", "positions.table"}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute activations again in the backward pass instead of keeping them, or not."""
+        set_checkpointing(self, enable)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -16,6 +17,7 @@ class Tower:
     depth: int
     heads: int
     mlp_ratio: float = 4.0
+    eps: float = 1e-6  # of the norms
 
 
 class Mlp(nn.Module):
@@ -36,35 +38,56 @@ class Block(nn.Module):
 
     def __init__(self, tower: Tower) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(tower.width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(tower.width, eps=tower.eps)
         self.attn = Attention(tower.width, tower.heads)
-        self.norm2 = nn.LayerNorm(tower.width, eps=1e-6)
+        self.norm2 = nn.LayerNorm(tower.width, eps=tower.eps)
         self.mlp = Mlp(tower.width, int(tower.width * tower.mlp_ratio))
 
-    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D)."""
+    def forward(self, x: Tensor, last: int | None = None, keep: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D).
+
+        `keep` (B, 2) scales what attention and MLP add, to nothing where a path is dropped.
+        """
+        scale = (1, 1) if keep is None else keep[:, :, None, None].unbind(1)
         kept = x if last is None else x[:, -last:]
-        x = kept + self.attn(self.norm1(x), last)
-        return x + self.mlp(self.norm2(x))
+        x = kept + self.attn(self.norm1(x), last) * scale[0]
+        return x + self.mlp(self.norm2(x)) * scale[1]
 
 
 class Blocks(nn.ModuleList):
-    """A stack of blocks that can trade memory for time."""
+    """A stack of blocks that can trade memory for time, and drop paths (arXiv:1603.09382)."""
 
     def __init__(self, tower: Tower) -> None:
         super().__init__(Block(tower) for _ in range(tower.depth))
         self.checkpointing = False
+        self.drop_path = 0.0  # of the last block; it grows evenly from none at the first
 
-    def step(self, block: nn.Module, x: Tensor, last: int | None = None) -> Tensor:
+    def keeps(self, x: Tensor, noise: Tensor | None = None) -> Tensor | None:
+        """How much of every path to keep: (B, depth, 2); None for all of it.
+
+        A path is dropped where its noise (B, 2 depth), uniform in [0, 1), is below its rate.
+        """
+        if not self.training or not self.drop_path:
+            return None
+        shape = (len(x), len(self), 2)
+        noise = torch.rand(shape, device=x.device) if noise is None else noise.view(shape)
+        rates = torch.linspace(0, self.drop_path, len(self), device=x.device).unsqueeze(-1)
+        return ((noise >= rates) / (1 - rates)).to(x.dtype)
+
+    def step(
+        self, number: int, x: Tensor, keeps: Tensor | None = None, last: int | None = None
+    ) -> Tensor:
         """Run one block, forgetting its activations if they are to be computed again."""
+        keep = None if keeps is None else keeps[:, number]
         if self.checkpointing and self.training:
-            return checkpoint(block, x, last, use_reentrant=False)
-        return block(x, last)
+            return checkpoint(self[number], x, last, keep, use_reentrant=False)
+        return self[number](x, last, keep)
 
-    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, last: int | None = None, noise: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D)."""
-        for number, block in enumerate(self, 1):
-            x = self.step(block, x, last if number == len(self) else None)
+        keeps = self.keeps(x, noise)
+        for number in range(len(self)):
+            x = self.step(number, x, keeps, last if number + 1 == len(self) else None)
         return x
 
 
@@ -81,3 +104,12 @@ def set_checkpointing(model: nn.Module, on: bool) -> None:
     for module in model.modules():
         if isinstance(module, Blocks):
             module.checkpointing = on
+
+
+def set_drop_path(model: nn.Module, rate: float) -> None:
+    """Drop paths while training, none in the first block, `rate` in the last."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"a drop path of {rate} leaves nothing; a share in [0, 1) would fit")
+    for module in model.modules():
+        if isinstance(module, Blocks):
+            module.drop_path = rate

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from maskedae.attention import set_kernel
+from maskedae.classifier import Classifier
 from maskedae.data import BadSample
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
@@ -57,6 +58,8 @@ def draw_reconstructions(
     model, data = loaded.model, make_data(data_node(loaded))
     if isinstance(model, EncoderOnly):
         raise ValueError(model.reason)
+    if isinstance(model, Classifier):
+        raise ValueError(f"{checkpoint} holds a classifier, which imagines nothing")
     model.eval()
     set_kernel(model, "sdpa")  # the kernel of the training may need another machine
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from maskedae import masking
+from maskedae.answers import Answers
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import find_weights, read_config
+from maskedae.classifier import Classifier
 from maskedae.encoder import Encoder
 from maskedae.masking import Masker
 from maskedae.positions import Positions, resample
@@ -71,7 +73,7 @@ class Report:
 class Loaded(NamedTuple):
     """A model, how its file fitted, and the recipe inside the file if there is one."""
 
-    model: MaskedAutoencoder | EncoderOnly
+    model: MaskedAutoencoder | EncoderOnly | Classifier
     name: str
     config: Any  # the model's: a dataclass of its file in models/
     report: Report
@@ -126,7 +128,7 @@ def _nearest_model(models: dict[str, Any], settings: dict[str, Any]) -> str:
 
 def load(
     path: str | Path, strict: bool = True, masker: Masker | None = None, **overrides: Any
-) -> MaskedAutoencoder | EncoderOnly:
+) -> MaskedAutoencoder | EncoderOnly | Classifier:
     """Load a model from a run folder, a checkpoint or a published file, and say what matched.
 
     `overrides` replace settings of the model: another `size` stretches the positions. Raises
@@ -147,14 +149,19 @@ def load_with_report(
     if recipe:
         settings = dict(recipe["model"])
         name, state = settings.pop("name"), load_file(file)
-        masker = masker or stored_masker(recipe["masker"], report)
+        masker = masker or stored_masker(recipe.get("masker"), report)
     else:
         name, settings, state = recognise(file, overrides, report)
     stored = model_config(name, **settings)
     config = model_config(name, **{**settings, **overrides})
     model = model_file(name).build(config, masker)
-    has_decoder = any(key.startswith("decoder.") for key in state)
-    result = model if has_decoder else EncoderOnly(model.encoder, str(path))
+    result: MaskedAutoencoder | EncoderOnly | Classifier = model
+    if recipe and "head" in recipe:
+        head = dict(recipe["head"])
+        pool, batch_norm = head.pop("pool"), head.pop("batch_norm")
+        result = Classifier(model.encoder, Answers(**head), pool, batch_norm)
+    elif not any(key.startswith("decoder.") for key in state):
+        result = EncoderOnly(model.encoder, str(path))
     with torch.device("meta"):
         before = model_file(name).build(stored)
     _fit_positions(before, result, state, report)
@@ -164,8 +171,10 @@ def load_with_report(
     return Loaded(result, name, config, report, recipe)
 
 
-def stored_masker(node: dict[str, Any], report: Report) -> Masker:
+def stored_masker(node: dict[str, Any] | None, report: Report) -> Masker | None:
     """The masker of a training, if it is one of ours: a file must not choose code to run."""
+    if node is None:
+        return None
     module, _, name = node["class_path"].rpartition(".")
     kind = getattr(masking, name, None)
     if module in ("maskedae", "maskedae.masking") and isinstance(kind, type):

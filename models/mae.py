@@ -44,6 +44,8 @@ class MAEConfig:
     """Predict values normalised within each patch (better features) or the values themselves."""
     variance_floor: float = 0.0
     """Patches that vary less than this are normalised as if they varied this much."""
+    norm_eps: float = 1e-6
+    """Added to the variance in every norm; transformers' default is 1e-12."""
     attention: str = "sdpa"
     """Kernel of attention: sdpa, sdpa-flash, sdpa-cudnn, sdpa-efficient, sdpa-math, xformers or
     eager."""
@@ -80,8 +82,9 @@ MODELS = {
 def build(config: MAEConfig, masker: Masker | None = None) -> MaskedAutoencoder:
     """Build the model that a config describes; three quarters of the patches are hidden."""
     grid = grid_of(config.size, config.patch)
-    encoder = Tower(config.width, config.depth, config.heads)
-    decoder = Tower(config.decoder_width, config.decoder_depth, config.decoder_heads)
+    eps = config.norm_eps
+    encoder = Tower(config.width, config.depth, config.heads, eps=eps)
+    decoder = Tower(config.decoder_width, config.decoder_depth, config.decoder_heads, eps=eps)
     target = NormalizedPixels(config.patch, floor=config.variance_floor)
     model = MaskedAutoencoder(
         encoder=Encoder(

@@ -1,0 +1,41 @@
+"""An encoder that answers: signals in, logits out."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from maskedae.answers import Answers
+from maskedae.encoder import Encoder
+from maskedae.head import Pool
+
+
+class Classifier(nn.Module):
+    """An encoder with a fresh head, and what its outputs mean.
+
+    With `batch_norm`, features are normalised over the batch: the published linear probe.
+    """
+
+    def __init__(
+        self, encoder: Encoder, answers: Answers, pool: Pool = "mean", batch_norm: bool = False
+    ) -> None:
+        super().__init__()
+        self.encoder, self.answers = encoder, answers
+        encoder.reset_classifier(answers.outputs, pool, batch_norm)
+
+    def forward(self, signal: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, C, *size), noise of dropped paths (B, 2 depth) -> (B, outputs)."""
+        return self.encoder.forward_head(self.encoder.forward_features(signal, noise=noise))
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What rebuilds the head: plain values, for a checkpoint."""
+        head = self.encoder.head
+        return {"pool": head.pool, "batch_norm": head.batch_norm, **self.answers.plain()}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Which parameters belong to which layer, for timm's layer-wise decay."""
+        return self.encoder.group_matcher(coarse)
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that are not to be decayed."""
+        return {f"encoder.{name}" for name in self.encoder.no_weight_decay()}

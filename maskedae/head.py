@@ -1,0 +1,59 @@
+"""The head of an encoder: from tokens to one vector, and from that to an answer."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+Pool = Literal["mean", "class"]
+
+
+def pool_tokens(features: Tensor, prefix: int, how: Pool) -> Tensor:
+    """One vector for each sample: (B, prefix + V, D) -> (B, D).
+
+    Raises ValueError where there is no class token to take.
+    """
+    if how == "mean":
+        return features[:, prefix:].mean(dim=1)
+    if not prefix:
+        raise ValueError("this encoder has no class token; pool by mean")
+    return features[:, 0]
+
+
+class Head(nn.Module):
+    """Pool, normalise, map linearly; without outputs, only pool.
+
+    The mean of the tokens gets a norm of its own (MAE, official fine-tuning code); with
+    `batch_norm`, what is pooled is normalised over the batch (official linear probe).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        prefix: int,
+        outputs: int = 0,
+        pool: Pool = "mean",
+        batch_norm: bool = False,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.prefix, self.pool, self.batch_norm = prefix, pool, batch_norm
+        self.norm: nn.Module = nn.Identity()
+        self.linear: nn.Module = nn.Identity()
+        if outputs:
+            self.linear = nn.Linear(width, outputs)
+            nn.init.trunc_normal_(self.linear.weight, std=0.01 if batch_norm else 2e-5)
+            nn.init.zeros_(self.linear.bias)
+        if outputs and batch_norm:
+            self.norm = nn.BatchNorm1d(width, affine=False, eps=1e-6)
+        elif outputs and pool == "mean":
+            self.norm = nn.LayerNorm(width, eps=eps)
+
+    @property
+    def replaces_norm(self) -> bool:
+        """Whether the norm of the tokens has to go, as the head has one in its place."""
+        return isinstance(self.norm, nn.LayerNorm)
+
+    def forward(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """(B, prefix + N, D) -> (B, outputs), or (B, D) before the linear map."""
+        pooled = self.norm(pool_tokens(features, self.prefix, self.pool))
+        return pooled if pre_logits else self.linear(pooled)
