@@ -1,12 +1,13 @@
 """The core: encode what is visible, predict what is hidden, compare."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from maskedae.decoder import Decoder
 from maskedae.encoder import Encoder
+from maskedae.hub import Hub
 from maskedae.masking import Mask, Masker
 from maskedae.targets import Target
 
@@ -20,7 +21,7 @@ class Output(NamedTuple):
     metrics: dict[str, Tensor]  # scalars to watch beside the loss
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(nn.Module, Hub):
     """Learn by imagining: mean squared error on what is hidden (arXiv:2111.06377)."""
 
     def __init__(self, encoder: Encoder, decoder: Decoder, masker: Masker, target: Target) -> None:
@@ -56,6 +57,14 @@ class MaskedAutoencoder(nn.Module):
         target = self.target(signal, mask.hidden)
         loss = (prediction.float() - target.float()).square().mean()
         return Output(loss, prediction, mask, {"baseline": patch_mean_error(target)})
+
+    def sections(self) -> dict[str, Any]:
+        """The masker, if plain values describe it."""
+        kind, settings = type(self.masker), getattr(self.masker, "__dict__", {})
+        if any(isinstance(value, Tensor) for value in settings.values()):
+            return {}
+        path = f"{kind.__module__}.{kind.__qualname__}"
+        return {"masker": {"class_path": path, "init_args": dict(settings)}}
 
     def imagine(self, signal: Tensor, mask: Mask, oracle: bool = False) -> Tensor:
         """Draw every patch as the model imagines it: (B, C, *size) -> (B, N, P).

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from maskedae.answers import Answers
 from maskedae.encoder import Encoder
 from maskedae.head import Pool
+from maskedae.hub import Hub
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, Hub):
     """An encoder with a fresh head, and what its outputs mean.
 
     With `batch_norm`, features are normalised over the batch: the published linear probe.
@@ -31,6 +32,10 @@ class Classifier(nn.Module):
         """What rebuilds the head: plain values, for a checkpoint."""
         head = self.encoder.head
         return {"pool": head.pool, "batch_norm": head.batch_norm, **self.answers.plain()}
+
+    def sections(self) -> dict[str, Any]:
+        """The head."""
+        return {"head": self.description}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Which parameters belong to which layer, for timm's layer-wise decay."""

@@ -30,6 +30,7 @@ class Encoder(nn.Module):
         self.norm: nn.Module = nn.LayerNorm(tower.width, eps=tower.eps)
         self.head = Head(tower.width, self.prefix)
         self.eps = tower.eps
+        self.recipe: dict[str, Any] | None = None  # rebuilds the model that this is a part of
         init_linear(self.blocks)
 
     @property

@@ -1,16 +1,27 @@
-"""All models by name: every file of `models/` brings a table MODELS and a function build."""
+"""All models by name: every file of `models/` brings a table MODELS and a function build.
+
+A file of the same name in `models/layouts/` says how others name its weights.
+"""
 
 from dataclasses import fields, replace
 from fnmatch import fnmatch
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.hints import nearest
 from maskedae.masking import Masker
+
+
+@cache
+def layout_file(file: ModuleType) -> ModuleType | None:
+    """The file of `models/layouts/` that belongs to a file of `models/`, if there is one."""
+    name = f"maskedae.models.layouts.{file.__name__.rpartition('.')[2]}"
+    return import_module(name) if find_spec(name) else None
 
 
 @cache
@@ -51,4 +62,15 @@ def create_model(name: str, masker: Masker | None = None, **overrides: Any) -> M
     >>> model.encoder.grid
     (8, 6)
     """
-    return model_file(name).build(model_config(name, **overrides), masker)
+    file, config = model_file(name), model_config(name, **overrides)
+    model: MaskedAutoencoder = file.build(config, masker)
+    model.encoder.recipe = {"model": describe(name, config), "data": {"class_path": file.DATA}}
+    return model
+
+
+def describe(name: str, config: Any) -> dict[str, Any]:
+    """The section `model` of a recipe, as plain values."""
+    return {"name": name} | {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in vars(config).items()
+    }

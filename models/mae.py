@@ -1,11 +1,7 @@
 """Masked autoencoders for images (He et al. 2021, arXiv:2111.06377)."""
 
 import math
-import re
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
 
 from maskedae.attention import set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
@@ -103,75 +99,3 @@ def build(config: MAEConfig, masker: Masker | None = None) -> MaskedAutoencoder:
     )
     set_kernel(model, config.attention)
     return model
-
-
-# The names of the official checkpoints, in both directions: ours, theirs.
-NAMES = [
-    ("encoder.class_token", "cls_token"),
-    ("encoder.positions.table", "pos_embed"),
-    ("encoder.embed.", "patch_embed.proj."),
-    ("encoder.blocks.", "blocks."),
-    ("encoder.norm.", "norm."),
-    ("decoder.mask_token", "mask_token"),
-    ("decoder.positions.table", "decoder_pos_embed"),
-    ("decoder.embed.", "decoder_embed."),
-    ("decoder.blocks.", "decoder_blocks."),
-    ("decoder.norm.", "decoder_norm."),
-    ("decoder.head.", "decoder_pred."),
-]
-HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
-
-
-def _rename(state: dict[str, Tensor], pairs: list[tuple[str, str]]) -> dict[str, Tensor]:
-    renamed = {}
-    for name, tensor in state.items():
-        new = next((b + name[len(a) :] for a, b in pairs if name.startswith(a)), name)
-        renamed[new] = tensor
-    return renamed
-
-
-def to_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names of the official repository."""
-    return _rename(state, NAMES)
-
-
-def from_official(
-    state: dict[str, Tensor], file: str = ""
-) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, str]] | None:
-    """Settings read off the shapes of an official checkpoint, and its weights under our names.
-
-    The third part names the settings that were guessed, and how. None for anything else. Numbers
-    of heads leave no trace in weights: they are those of the published widths, else of heads 64
-    wide. Nor does the aspect: the image is taken as square.
-    """
-    if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
-        return None
-    width, channels, *patch = state["patch_embed.proj.weight"].shape
-    side = math.isqrt(state["pos_embed"].shape[1] - 1)
-    config = {
-        "size": tuple(side * p for p in patch),
-        "patch": tuple(patch),
-        "channels": channels,
-        "width": width,
-        "depth": _count(state, r"blocks\.(\d+)\."),
-        "heads": HEADS.get(width, max(width // 64, 1)),
-    }
-    if "decoder_embed.weight" in state:
-        decoder_width = len(state["decoder_embed.weight"])
-        config |= {
-            "decoder_width": decoder_width,
-            "decoder_depth": _count(state, r"decoder_blocks\.(\d+)\."),
-            "decoder_heads": 16 if decoder_width == 512 else max(decoder_width // 32, 1),
-        }
-    by_width = "by width: weights do not tell"
-    guessed = {name: f"{config[name]} {by_width}" for name in config if name.endswith("heads")}
-    if "visualize" in file:
-        config["normalize_target"] = False
-        guessed["normalize_target"] = "False by its name: it predicts pixels, not normalised"
-    elif "decoder_width" in config:
-        guessed["normalize_target"] = "True, as in most files; weights do not tell"
-    return config, _rename(state, [(theirs, ours) for ours, theirs in NAMES]), guessed
-
-
-def _count(state: dict[str, Tensor], pattern: str) -> int:
-    return 1 + max((int(m[1]) for name in state if (m := re.match(pattern, name))), default=-1)

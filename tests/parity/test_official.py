@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from maskedae import create_model
-from maskedae.models.mae import from_official, to_official
+from maskedae.models.layouts.mae_facts import measure
+from maskedae.models.layouts.mae_official import OFFICIAL
 from maskedae.optim import learning_rate
 from maskedae.patches import patchify
 from maskedae.positions import sincos
@@ -39,7 +40,7 @@ def noise(batch, patches):
 def filled(tiny):
     def build(**overrides):
         model = create_model("mae_vit_base_patch16", **tiny, **overrides)
-        fill(to_official(dict(model.named_parameters())))
+        fill(OFFICIAL.to_theirs(dict(model.named_parameters())))
         return model
 
     return build
@@ -91,7 +92,7 @@ def test_classifier_on_the_encoder(tiny, pool, sample, logits):
         encoder.norm = nn.Identity()
     else:
         fresh = nn.Identity()
-    names = to_official({f"encoder.{k}": v for k, v in encoder.named_parameters()})
+    names = OFFICIAL.to_theirs({f"encoder.{k}": v for k, v in encoder.named_parameters()})
     names |= {f"head.{k}": v for k, v in head.named_parameters()}
     fill(names | {f"fc_norm.{k}": v for k, v in fresh.named_parameters()})
     pooled = encoder.pool(encoder.forward_features(images(2, 3, 32, 32)), pool)
@@ -150,7 +151,7 @@ def test_learning_rate(epoch, rate):
 
 def test_initialisation():
     model = create_model("mae_vit_base_patch16", depth=2, decoder_depth=1)
-    named = to_official(dict(model.named_parameters()))
+    named = OFFICIAL.to_theirs(dict(model.named_parameters()))
     for name, tensor in named.items():
         if "norm" in name:
             assert (tensor == (1 if name.endswith("weight") else 0)).all()
@@ -171,7 +172,9 @@ def test_initialisation():
 
 def test_official_names_round_trip(filled):
     state = filled().state_dict()
-    settings, back, _ = from_official(to_official(state))
+    back, left_out = OFFICIAL.to_ours(OFFICIAL.to_theirs(state))
+    settings = measure(back, {}, {})
+    assert not left_out
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     assert settings["size"] == (32, 32) and settings["depth"] == 2

@@ -1,0 +1,85 @@
+"""Model cards: what a model is, where it comes from, how good it is, and how to use it."""
+
+import textwrap
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+
+PAPERS = "masked autoencoding ([arXiv:2111.06377](https://arxiv.org/abs/2111.06377))"
+KINDS = {
+    "MaskedAutoencoder": ("a masked autoencoder, encoder and decoder", "out = model(signal)"),
+    "EncoderOnly": ("an encoder", "tokens = model.encoder(signal)"),
+    "Classifier": ("a classifier", "answers = model.answers.read(model(signal))"),
+}
+
+
+def make_card(kind: str, recipe: dict[str, Any], parameters: int) -> ModelCard:
+    """The card of a model of that class."""
+    scores = recipe.get("results", {}).get("scores", {})
+    data = ModelCardData(
+        license=recipe.get("licence"),
+        library_name="maskedae",
+        pipeline_tag="image-classification" if kind == "Classifier" else None,
+        tags=["maskedae", "masked-autoencoder", recipe["model"]["name"]],
+        metrics=sorted(scores) or None,
+    )
+    parts = [_title(kind, recipe, parameters), _usage(kind), _provenance(recipe), _recipe(recipe)]
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n")
+
+
+def _title(kind: str, recipe: dict[str, Any], parameters: int) -> str:
+    name, size = recipe["model"]["name"], recipe["model"].get("size")
+    what = f"{KINDS[kind][0]} of {parameters / 1e6:.1f} million parameters"
+    lines = [f"# {name}", f"`{name}`: {what}, made by {PAPERS}."]
+    if size:
+        lines.append(f"It takes signals of {' x '.join(map(str, size))}.")
+    head = recipe.get("head")
+    if head and head["kind"] != "value":
+        classes = head["classes"]
+        more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
+        lines.append(f"It tells {len(classes)} classes: {', '.join(classes[:20])}{more}.")
+    return "\n\n".join(lines)
+
+
+def _usage(kind: str) -> str:
+    code = f"""\
+        import maskedae
+
+        model = maskedae.load("hf-hub:OWNER/NAME")  # or a folder
+        {KINDS[kind][1]}"""
+    return (
+        f"## How to use it\n\n```python\n{textwrap.dedent(code)}\n```\n\n"
+        "`maskedae export` brings it to timm, transformers, ONNX and torch.export. How signals are "
+        "prepared stands in `preprocessor_config.json`."
+    )
+
+
+def _provenance(recipe: dict[str, Any]) -> str:
+    results, lines = recipe.get("results", {}), list[str]()
+    for name, value in results.get("scores", {}).items():
+        lines.append(f"- {name}: {value:.4g}")
+    if "data" in results:
+        lines.append(f"- fingerprint of the data: `{results['data']}`")
+    if "step" in results:
+        lines.append(f"- steps: {results['step']}")
+    if "source" in recipe:
+        lines.append(f"- made from the weights of {recipe['source']}")
+    licence = recipe.get("licence")
+    if licence:
+        lines.append(f"- licence of the weights that it was made from: {licence}")
+    if "digest" in recipe:
+        lines.append(f"- digest of the imported weights: `{recipe['digest']}`")
+    return "## Where it comes from\n\n" + "\n".join(lines) if lines else ""
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    kept = {name: recipe[name] for name in ("model", "masker", "data", "train") if name in recipe}
+    plain = yaml.safe_dump(_plain(kept), sort_keys=False)
+    return f"## Recipe\n\n```yaml\n{plain}```"
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _plain(value) for name, value in node.items()}
+    return [_plain(value) for value in node] if isinstance(node, (list, tuple)) else node

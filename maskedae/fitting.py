@@ -1,0 +1,128 @@
+"""Weights into a model: stretched where that was asked for, counted, never in part unnoticed."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from maskedae.layouts import State
+from maskedae.patches import PatchEmbed
+from maskedae.positions import Positions, resample
+
+
+@dataclass
+class Report:
+    """What became of the tensors of a file."""
+
+    source: str
+    layout: str
+    matched: int = 0
+    renamed: int = 0
+    filled: float = 0.0  # share of the encoder's parameters
+    resized: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshapen: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor of file and model found its fellow."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    @property
+    def hint(self) -> str:
+        """What would fit a file that does not."""
+        if any(line.startswith("decoder.head") for line in self.misshapen):
+            return (
+                "a decoder predicts patches of one size and number of channels; the encoder only "
+                "would fit: encoder_only=True, on the command line --encoder_only"
+            )
+        return "the file does not fit the model; strict=False loads the rest"
+
+    def __str__(self) -> str:
+        parts = [f"{self.matched} tensors matched", f"{self.renamed} of them renamed"]
+        parts += [f"{len(self.resized)} resized", f"{len(self.missing)} missing"]
+        parts += [f"{len(self.unexpected)} unexpected; "]
+        filled = f"{self.filled:.1%} of the encoder's parameters filled"
+        lines = [f"{self.source} ({self.layout}): {', '.join(parts)}{filled}"]
+        lines += [*self.notes, *self.resized]
+        for what in ("left_out", "missing", "unexpected", "misshapen"):
+            names = getattr(self, what)
+            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            said = what.replace("_", " ")
+            lines += [f"{said}: {', '.join(names[:8])}{more}"] if names else []
+        return "\n  ".join(lines)
+
+
+def fit(before: nn.Module, model: nn.Module, state: State, report: Report) -> None:
+    """Stretch in `state` what another size, patch or number of channels asks for.
+
+    `before` is the model that the file was made for.
+    """
+    old = dict(before.named_modules())
+    for name, part in model.named_modules():
+        was = old.get(name)
+        if isinstance(part, Positions) and isinstance(was, Positions):
+            _fit_positions(name, was, part, state, report)
+        elif isinstance(part, PatchEmbed) and f"{name}.weight" in state:
+            _fit_kernel(name, part, state, report)
+
+
+def _fit_positions(
+    name: str, was: Positions, part: Positions, state: State, report: Report
+) -> None:
+    table = state.get(key := f"{name}.table")
+    if table is None or was.grid == part.grid:
+        return
+    if table.shape[1] == part.prefix + torch.Size(was.grid).numel():
+        prefix, rows = table[0, : part.prefix], table[0, part.prefix :]
+        state[key] = torch.cat([prefix, resample(rows, was.grid, part.grid)]).unsqueeze(0)
+        report.resized.append(f"resized: {name} from {was.grid} to {part.grid}, bicubic")
+
+
+def _fit_kernel(name: str, part: PatchEmbed, state: State, report: Report) -> None:
+    kernel = state[f"{name}.weight"]
+    old, new = kernel.shape[1], part.weight.shape[1]
+    if old != new:
+        kernel, how = adapt_channels(kernel, new)
+        report.resized.append(f"resized: {name} from {old} to {new} channels, {how}")
+    patch = tuple(kernel.shape[2:])
+    if patch != part.patch and len(patch) == 2:
+        from timm.layers.patch_embed import resample_patch_embed  # two seconds, rarely needed
+
+        kernel = resample_patch_embed(kernel, list(part.patch))
+        how = "by the pseudo-inverse of resizing"
+        report.resized.append(f"resized: {name} from patches of {patch} to {part.patch}, {how}")
+    state[f"{name}.weight"] = kernel
+
+
+def adapt_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:
+    """A kernel for another number of channels, and how it came about: (D, C, ..) -> (D, C', ..).
+
+    One channel stands for all of them alike; more repeat those there are and share their weight.
+    """
+    old = kernel.shape[1]
+    if channels == 1:
+        return kernel.sum(dim=1, keepdim=True), "summed"
+    many = [1, -(-channels // old), *[1] * (kernel.ndim - 2)]
+    return kernel.repeat(many)[:, :channels] * (old / channels), "repeated and scaled"
+
+
+def fill(model: nn.Module, state: State, report: Report) -> None:
+    """Copy what fits by name and shape, and take stock."""
+    mine = model.state_dict()
+    fits = {k: v for k, v in state.items() if k in mine and v.shape == mine[k].shape}
+    model.load_state_dict(fits, strict=False)
+    report.matched = len(fits)
+    report.missing = [k for k in mine if k not in state]
+    report.unexpected = [k for k in state if k not in mine]
+    report.misshapen = [
+        f"{k} {tuple(state[k].shape)} for {tuple(mine[k].shape)}"
+        for k in state
+        if k in mine and k not in fits
+    ]
+    encoder = {k: v.numel() for k, v in mine.items() if k.startswith("encoder.")}
+    filled = sum(size for k, size in encoder.items() if k in fits)
+    report.filled = filled / max(sum(encoder.values()), 1)
