@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -21,6 +21,7 @@ from torchvision.io import ImageReadMode
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from maskedae.augmentation import Erase, RandAugment
 from maskedae.data import BadSample, Panel, Source, Split
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.pictures import Cell, contact_sheet
@@ -75,6 +76,12 @@ class Images:
     """Width over height of the crops of training."""
     flip: float = 0.5
     """Share of pictures mirrored in training."""
+    rand_augment: str | None = None
+    """timm's notation of a RandAugment for training, such as rand-m9-mstd0.5-inc1; none is none."""
+    erasing: float = 0.0
+    """Share of pictures of which a box is replaced by noise in training."""
+    labels: Literal["class", "classes", "value"] = "class"
+    """What a label in a list is: a class, classes separated by | or ;, or a number."""
     eval_crop: float = 0.875
     """Without augmentation: share of the shorter side that the central crop keeps."""
     max_bad_share: float = 0.05
@@ -85,8 +92,13 @@ class Images:
         return None if listing is None else ImageSource(listing, shape, self.view(shape, augment))
 
     def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
-        listing = list_named(paths, Wanted(EXTENSIONS, sniff))
+        listing = list_named(paths, self.wanted)
         return ImageSource(listing, shape, self.view(shape, augment=False))
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which files are samples, and what their labels are."""
+        return Wanted(EXTENSIONS, sniff, self.labels)
 
     @cached_property
     def splits(self) -> Splits:
@@ -95,7 +107,7 @@ class Images:
             raise ValueError("say where the pictures are: --data.root DIR")
         return open_splits(
             [self.root] if isinstance(self.root, str) else self.root,
-            Wanted(EXTENSIONS, sniff),
+            self.wanted,
             val_root=self.val_root,
             weights=self.weights,
             held_out_share=self.held_out_share,
@@ -108,8 +120,16 @@ class Images:
         size = shape[1:]
         if not augment:
             return partial(centre, size=size, share=self.eval_crop)
-        crop = v2.RandomResizedCrop(size, self.scale, self.ratio, BICUBIC, antialias=True)
-        return v2.Compose([crop, v2.RandomHorizontalFlip(self.flip)])
+        steps: list[Callable[[Tensor], Tensor]] = [
+            v2.RandomResizedCrop(size, self.scale, self.ratio, BICUBIC, antialias=True),
+            v2.RandomHorizontalFlip(self.flip),
+        ]
+        mean, std = self.statistics(torch.empty(shape))
+        if self.rand_augment:
+            steps.append(RandAugment(self.rand_augment, mean))
+        if self.erasing:
+            steps.append(Erase(self.erasing, mean, std))
+        return v2.Compose(steps)
 
     def signal(self, batch: Tensor) -> Tensor:
         # Any type will do, the values being 0..255: a float batch keeps its precision.

@@ -11,8 +11,14 @@ from maskedae.hints import nearest
 COMMANDS = {
     "quickstart": "the main job, on data that ships with the package, in a minute and a half",
     "pretrain": "learn to imagine what is hidden: RECIPE --data.root DIR",
+    "finetune": "learn to answer from labels: RECIPE --init CHECKPOINT --data.root DIR",
+    "evaluate": "score a classifier on held-out samples: CHECKPOINT [--data.root DIR]",
+    "predict": "classes of files, with probabilities: CHECKPOINT FILE...",
     "reconstruct": "original, masked, imagined: CHECKPOINT FILE...",
-    "probe": "how well an encoder's features tell classes apart: CHECKPOINT --data.root DIR",
+    "probe": "score an encoder's features, beside baselines: CHECKPOINT --data.root DIR",
+    "embed": "features to a file, or as pictures: CHECKPOINT --data.root DIR --out FEATURES",
+    "import": "published weights to a CHECKPOINT: FILE_OR_HUB_ID --out DIR",
+    "export": "for timm, transformers, ONNX ...: CHECKPOINT --to TARGET --out PATH",
     "recipes": "the recipes there are; copy one to edit",
     "models": "the models there are, with parameters and FLOPs",
     "bench": "speed, FLOPs, share of the machine's measured peak: RECIPE",
@@ -46,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     command: Callable[[list[str]], int] = import_module(f"maskedae.commands.{name}").main
     try:
         return command(rest)
+    except BrokenPipeError:  # whoever read what we say has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError, ArithmeticError) as error:
         if "MASKEDAE_DEBUG" in os.environ:
             raise

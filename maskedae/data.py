@@ -23,8 +23,10 @@ class Panel(NamedTuple):
 class Source(Protocol):
     """The samples of one split, addressed by number."""
 
-    labels: Tensor | None  # (len,) class numbers, int64; None where there are none
-    classes: tuple[str, ...]  # class names by number; empty without labels
+    # (len,) class numbers, int64; (len, classes) bool, where a sample may be of several; (len,)
+    # float, where labels are values; None where there are none.
+    labels: Tensor | None
+    classes: tuple[str, ...]  # class names by number; empty without classes
     unlabelled: str  # why there are no labels; empty where there are
     fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskedae.answers import Kind
+from maskedae.labelling import class_names, labels_of, why_unlabelled
 from maskedae.scanning import Rows, Wanted, gather
 
 HELD_OUT = ("val", "valid", "validation", "test")
@@ -24,7 +26,7 @@ HELD_OUT = ("val", "valid", "validation", "test")
 
 @dataclass(frozen=True)
 class Listing:
-    """Samples by number: the path of each, and its class where there are classes.
+    """Samples by number: the path of each, and its class, classes or value where there are any.
 
     Folders are labels when every sample lies in a sub-folder of its root and at least two such
     sub-folders differ; whatever lies deeper belongs to the topmost one. Those of a list always are.
@@ -32,7 +34,7 @@ class Listing:
 
     text: Tensor  # (bytes,) uint8, the paths relative to their root, without separators
     offsets: Tensor  # (len + 1,) int64, where in the text each path starts
-    labels: Tensor | None  # (len,) int64
+    labels: Tensor | None  # (len,) int64; (len, classes) bool; or (len,) float32 of values
     classes: tuple[str, ...]
     roots: tuple[str, ...]
     shares: list[tuple[int, float]]  # per root: its samples, its weight
@@ -103,10 +105,10 @@ def open_splits(
     train = [gather(first, wanted) for first, _ in pairs]
     brought = [second for _, second in pairs if second]
     held = [gather(root, wanted) for root in ([val_root] if val_root else brought)]
-    classes = class_names(train + held)
-    listing = pack(train, classes, weights)
+    classes = class_names(train + held, wanted.labels)
+    listing = pack(train, classes, weights, wanted.labels)
     if held:
-        return Splits(listing, pack(held, classes))
+        return Splits(listing, pack(held, classes, None, wanted.labels))
     drawn = draw(listing, held_out_share if listing.labels is not None else 0.0)
     if not drawn.any() or drawn.all():
         return Splits(listing, None)
@@ -144,15 +146,11 @@ def split_folders(root: str) -> tuple[str, str | None]:
     return (train if alone else root), None
 
 
-def class_names(parts: Sequence[Rows]) -> tuple[str, ...]:
-    """Merge the classes of all roots by name; a single folder is no class."""
-    names = {name for part in parts for name in part.groups}
-    labelled = len(names) > 1 or any(part.listed for part in parts)
-    return tuple(sorted(names)) if labelled else ()
-
-
 def pack(
-    parts: Sequence[Rows], classes: tuple[str, ...], weights: Sequence[float] | None = None
+    parts: Sequence[Rows],
+    classes: tuple[str, ...],
+    weights: Sequence[float] | None = None,
+    kind: Kind = "class",
 ) -> Listing:
     """Join the samples of several roots."""
     counts = [len(part.ends) for part in parts]
@@ -161,32 +159,17 @@ def pack(
     if len(weights) != len(parts) or not all(0 < weight < math.inf for weight in weights):
         raise ValueError(f"{len(parts)} roots need as many positive weights, not {list(weights)}")
     sizes = np.concatenate([np.diff(part.ends, prepend=0) for part in parts])
-    number = {name: index for index, name in enumerate(classes)}
-    # One more entry than groups, so that the group of a sample without one, -1, stays -1.
-    tables = [np.array([*(number.get(name, -1) for name in part.groups), -1]) for part in parts]
-    labels = np.concatenate([table[part.group] for table, part in zip(tables, parts, strict=True)])
-    reason = why_unlabelled(labels, classes, parts)
+    reason = why_unlabelled(parts, classes, kind)
     return Listing(
         text=torch.cat([torch.frombuffer(part.text, dtype=torch.uint8) for part in parts]),
         offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])),
-        labels=None if reason else torch.from_numpy(labels),
+        labels=None if reason else torch.cat([labels_of(part, classes, kind) for part in parts]),
         classes=() if reason else classes,
         roots=tuple(part.root for part in parts),
         shares=list(zip(counts, map(float, weights), strict=True)),
         ignored=dict(sum((part.ignored for part in parts), Counter())),
         unlabelled=reason,
     )
-
-
-def why_unlabelled(labels: np.ndarray, classes: tuple[str, ...], parts: Sequence[Rows]) -> str:
-    """Say why samples have no labels; nothing if all have one."""
-    loose = int((labels < 0).sum())
-    if classes and loose:
-        return f"{loose} of {len(labels)} samples have none: they lie in no class folder"
-    if classes:
-        return ""
-    folders = [name for part in parts for name in part.groups]
-    return f"all samples lie in one folder, {folders[0]}" if folders else "there are no sub-folders"
 
 
 def draw(listing: Listing, share: float) -> np.ndarray:

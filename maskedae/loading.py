@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     noise: Tensor  # (b, noise_size)
     draws: list[Draw]
     skipped: list[Skipped]
+    labels: Tensor | None = None  # (b, ...) of the samples read, where they have any
 
 
 class Samples(Dataset[Batch]):
@@ -40,25 +41,28 @@ class Samples(Dataset[Batch]):
     def __getitems__(self, draws: list[Draw]) -> Batch:
         """Read a micro-batch."""
         skipped: list[Skipped] = []
-        samples = [self._read(epoch, index, skipped) for epoch, index in draws]
+        read = [self._read(epoch, index, skipped) for epoch, index in draws]
         noise = torch.stack([self._noise(epoch, index) for epoch, index in draws])
-        found = [sample for sample in samples if sample is not None]
-        whole = default_collate(found) if len(found) == len(draws) else None
-        return Batch(whole, noise, draws, skipped)
+        found = [sample for sample in read if sample is not None]
+        if len(found) < len(draws):
+            return Batch(None, noise, draws, skipped)
+        samples, chosen = zip(*found, strict=True)
+        labels = None if self.source.labels is None else self.source.labels[list(chosen)]
+        return Batch(default_collate(list(samples)), noise, draws, skipped, labels)
 
     def _noise(self, epoch: int, index: int) -> Tensor:
         generator = torch.Generator().manual_seed(key(self.seed, epoch, index, NOISE))
         return torch.rand(self.noise_size, generator=generator)
 
-    def _read(self, epoch: int, index: int, skipped: list[Skipped]) -> Tensor | None:
-        """Read a sample, or the first readable one of a fixed series of others."""
+    def _read(self, epoch: int, index: int, skipped: list[Skipped]) -> tuple[Tensor, int] | None:
+        """Read a sample, or the first readable one of a fixed series of others; say which."""
         with torch.random.fork_rng(devices=[]):
             for attempt in range(REPLACEMENTS):
                 seed = key(self.seed, epoch, index, AUGMENT, attempt)
                 chosen = index if attempt == 0 else seed % len(self.source)
                 torch.default_generator.manual_seed(seed)
                 try:
-                    return self.source.read(chosen)
+                    return self.source.read(chosen), chosen
                 except BadSample as reason:
                     skipped.append(Skipped(self.source.name(chosen), str(reason)))
         return None

@@ -1,9 +1,11 @@
 """The optimiser's groups, and the learning rate as a function of samples seen."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 
 def learning_rate(epoch: float, peak: float, lowest: float, warmup: float, epochs: float) -> float:
@@ -18,12 +20,45 @@ def learning_rate(epoch: float, peak: float, lowest: float, warmup: float, epoch
     return lowest + (peak - lowest) * 0.5 * (1 + math.cos(turned))
 
 
-def adamw(model: nn.Module, weight_decay: float, betas: tuple[float, float]) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module,
+    weight_decay: float,
+    betas: tuple[float, float],
+    layer_decay: float | None = None,
+) -> torch.optim.AdamW:
     """AdamW that decays all but biases and parameters of one axis, as published.
 
-    Steps are fused into one kernel, which can also be told to leave everything as it is.
+    With a layer decay, a layer learns that much slower than the next one, and what the model's
+    `no_weight_decay` names is not decayed. Steps are fused into one kernel, which can also be told
+    to leave everything as it is.
     """
-    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
+    from timm.optim import (  # type: ignore[attr-defined]
+        param_groups_layer_decay,
+        param_groups_weight_decay,
+    )
 
-    groups = param_groups_weight_decay(model, weight_decay)
+    if layer_decay is None:
+        groups = param_groups_weight_decay(model, weight_decay)
+    else:
+        spared: Any = model.no_weight_decay  # type: ignore[operator, unused-ignore]
+        groups = param_groups_layer_decay(model, weight_decay, spared(), layer_decay=layer_decay)
     return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
+
+
+def lars(model: nn.Module, weight_decay: float) -> Optimizer:
+    """LARS (arXiv:1708.03888) with momentum 0.9 and trust 0.001, as published for linear probes.
+
+    Biases and parameters of one axis are neither decayed nor scaled by trust.
+    """
+    from timm.optim import Lars  # type: ignore[attr-defined]
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {
+            "params": [p for p in trained if p.ndim <= 1],
+            "weight_decay": 0.0,
+            "always_adapt": False,
+        },
+    ]
+    return Lars(groups, lr=0.0, momentum=0.9, trust_coeff=0.001, always_adapt=True)

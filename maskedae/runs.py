@@ -17,6 +17,7 @@ DRAFT = ".config.yaml.draft"
 
 # Settings that may change when a run resumes: they do not change its numbers.
 FREE = {
+    "init",  # what a run started from is no longer needed
     "train.accumulate",
     "train.device",
     "train.checkpointing",

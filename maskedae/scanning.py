@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from maskedae.answers import Kind
+
 SYSTEM_FILES = {b"Thumbs.db", b".DS_Store"}
 HEAD = 64  # bytes by which a file without extension is judged
 
@@ -16,6 +18,7 @@ class Wanted(NamedTuple):
 
     extensions: frozenset[str]  # lower case, with the dot
     sniff: Callable[[bytes], bool]  # judges a file without extension by its first bytes
+    labels: Kind = "class"  # what the label of a sample is
 
 
 class Rows:
@@ -58,7 +61,7 @@ def gather(root: str, wanted: Wanted) -> Rows:
     reader = readers.get(os.path.splitext(root)[1].lower())
     if reader is None:
         raise ValueError(f"{root} is neither a folder nor a .txt or .csv list")
-    return read_list(root, reader(root))
+    return read_list(root, reader(root), wanted.labels)
 
 
 def scan(root: str, wanted: Wanted) -> Rows:
@@ -119,31 +122,33 @@ def why_not(entry: os.DirEntry[bytes], wanted: Wanted) -> str:
         return "" if wanted.sniff(file.read(HEAD)) else "file without extension"
 
 
-def read_list(path: str, lines: Iterator[tuple[int, str, str]]) -> Rows:
+def read_list(path: str, lines: Iterator[tuple[int, str, str | None]], labels: Kind) -> Rows:
     """Take the samples of a list as they stand; whether they exist shows when they are read."""
     rows = Rows(os.path.dirname(path) or os.curdir)
     for line, name, label in lines:
         if not name:
             raise ValueError(f"{path}, line {line}: no path")
-        if rows.ends and bool(label) != rows.listed:
+        # Of several classes none is as good an answer as any.
+        label = label if label or labels == "classes" else None
+        if rows.ends and (label is not None) != rows.listed:
             raise ValueError(f"{path}, line {line}: some samples have a label, some have none")
-        rows.listed = bool(label)
-        rows.add(os.fsencode(name), label or None)
+        rows.listed = label is not None
+        rows.add(os.fsencode(name), label)
     if not rows.ends:
         raise ValueError(f"{path} lists no samples")
     return rows
 
 
-def txt_rows(path: str) -> Iterator[tuple[int, str, str]]:
+def txt_rows(path: str) -> Iterator[tuple[int, str, str | None]]:
     """Read line number, path and label: one path per line, a label after a tab."""
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                name, _, label = line.rstrip("\r\n").partition("\t")
-                yield number, name, label.strip()
+                name, tab, label = line.rstrip("\r\n").partition("\t")
+                yield number, name, label.strip() if tab else None
 
 
-def csv_rows(path: str) -> Iterator[tuple[int, str, str]]:
+def csv_rows(path: str) -> Iterator[tuple[int, str, str | None]]:
     """Read line number, path and label from the columns of those names."""
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file)
@@ -151,4 +156,5 @@ def csv_rows(path: str) -> Iterator[tuple[int, str, str]]:
         if "path" not in columns:
             raise ValueError(f"{path}: the first line names no column 'path', but {columns}")
         for row in reader:
-            yield reader.line_num, row["path"] or "", (row.get("label") or "").strip()
+            label = (row["label"] or "").strip() if "label" in columns else None
+            yield reader.line_num, row["path"] or "", label

@@ -1,7 +1,8 @@
 """One step of training: micro-batches in, changed weights and a few numbers out."""
 
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,15 +10,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import TorchDynamoPlugin
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from maskedae.checkpoints import optimizer_tensors, restore_optimizer
 from maskedae.data import Data
 from maskedae.loading import Batch, Skipped
-from maskedae.optim import adamw
-from maskedae.recipe import Train
+from maskedae.optim import adamw, lars
 from maskedae.sampling import key
+from maskedae.settings import Train
 
 STEP_NOISE = 2  # what a seed is for, beside those of loading.py
+RAW = "raw."  # marks weights in the optimiser's memory, where the model's are averages
 
 
 class Task(Protocol):
@@ -49,8 +52,11 @@ class Task(Protocol):
         """The loss of a micro-batch, and scalars to watch beside it."""
         ...
 
-    def look(self, path: Path) -> tuple[dict[str, float], list[Skipped]]:
-        """Draw a picture and score the model; return scores, and what could not be read."""
+    def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
+        """Draw a picture and score the model; return scores, and what could not be read.
+
+        Every process calls it; what the main one returns counts.
+        """
         ...
 
 
@@ -79,30 +85,60 @@ def share_of_cores(settings: Train, processes: int) -> int:
     return max(len(os.sched_getaffinity(0)) // processes, 1)
 
 
+def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
+    """The optimiser that settings ask for; its learning rate is set at every step."""
+    if settings.optimizer == "lars":
+        return lars(model, settings.weight_decay)
+    return adamw(model, settings.weight_decay, settings.betas, settings.layer_decay)
+
+
 class Stepper:
     """Owns model and optimiser while they are trained."""
 
     def __init__(self, task: Task, settings: Train, accelerator: Accelerator) -> None:
         self.task, self.settings, self.accelerator = task, settings, accelerator
-        optimizer = adamw(task.model, settings.weight_decay, settings.betas)
+        optimizer = make_optimizer(task.model, settings)
         self.model, self.prepared = accelerator.prepare(task.model, optimizer)
         self.optimizer = optimizer
         self.names = {p: name for name, p in task.model.named_parameters() if p.requires_grad}
+        kept = self.names if settings.ema is not None else {}
+        self.averages = [p.detach().clone() for p in kept]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any] | None]:
-        """Weights, the optimiser's memory, and the state of the loss scaler, if there is one."""
+        """Weights, the optimiser's memory, and the state of the loss scaler, if there is one.
+
+        Where averages are kept, they are the weights: what others load.
+        """
         scaler = self.accelerator.scaler
         memory = optimizer_tensors(self.optimizer, self.names)
-        return self.task.model.state_dict(), memory, scaler.state_dict() if scaler else None
+        weights = self.task.model.state_dict()
+        for (parameter, name), average in zip(self.names.items(), self.averages, strict=False):
+            memory[RAW + name], weights[name] = parameter.detach(), average
+        return weights, memory, scaler.state_dict() if scaler else None
 
     def restore(
         self, weights: dict[str, Tensor], memory: dict[str, Tensor], scaler: dict[str, Any] | None
     ) -> None:
         """Take a state up again."""
-        self.task.model.load_state_dict(weights)
-        restore_optimizer(self.optimizer, self.names, memory)
+        raw = {k.removeprefix(RAW): v for k, v in memory.items() if k.startswith(RAW)}
+        self.task.model.load_state_dict({**weights, **raw})
+        for name, average in zip(self.names.values(), self.averages, strict=False):
+            average.copy_(weights[name])
+        moments = {k: v for k, v in memory.items() if not k.startswith(RAW)}
+        restore_optimizer(self.optimizer, self.names, moments)
         if self.accelerator.scaler and scaler:
             self.accelerator.scaler.load_state_dict(scaler)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model its averages for a while, if they are kept."""
+        trained = list(self.names)[: len(self.averages)]
+        raw = [p.detach().clone() for p in trained]
+        _copy(trained, self.averages)
+        try:
+            yield
+        finally:
+            _copy(trained, raw)
 
     def take(self, step: int, lr: float, batches: list[Batch], host: list[float]) -> Tensor:
         """Update the weights with one batch.
@@ -111,7 +147,7 @@ class Stepper:
         gradient, the numbers in `host` and the metrics, whose names are in `self.watched`.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
         seed = key(self.settings.seed, step, STEP_NOISE, self.accelerator.process_index)
         torch.manual_seed(seed)
         loss, watched = torch.zeros((), device=self.accelerator.device), dict[str, Tensor]()
@@ -139,10 +175,21 @@ class Stepper:
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.names if p.grad is not None])
         if self.settings.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(list(self.names), self.settings.clip, norm)
-        if self.accelerator.scaler is None:
+        fused = isinstance(self.optimizer, torch.optim.AdamW)
+        if self.accelerator.scaler is None and fused:
             # The fused kernel then leaves everything as it is, and the host need not wait to look.
             self.optimizer.found_inf = (~(loss + norm).isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.grad_scale = None  # type: ignore[attr-defined]
-        self.prepared.step()
+        if fused or self.accelerator.scaler is not None or bool((loss + norm).isfinite()):
+            self.prepared.step()
         self.optimizer.zero_grad()
+        if self.averages:
+            share = 1 - (self.settings.ema or 0.0)
+            torch._foreach_lerp_(self.averages, [p.detach() for p in self.names], share)
         return norm
+
+
+@torch.no_grad()
+def _copy(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)

@@ -14,9 +14,9 @@ from maskedae.data import Source
 from maskedae.loading import Batch, Samples, Skipped, training_loader
 from maskedae.optim import learning_rate
 from maskedae.progress import Meter
-from maskedae.recipe import Train
 from maskedae.runs import Run
 from maskedae.sampling import MicroBatches, Plan
+from maskedae.settings import Train
 from maskedae.stepping import Stepper, Task, share_of_cores
 from maskedae.stopping import StopRequest
 
@@ -166,11 +166,11 @@ class Trainer:
 
     def _look(self) -> bool:
         """Let the task draw and score; return whether the model is the best so far."""
+        epoch = self.step // self.plan.steps_per_epoch
+        path = self.run.pictures / f"epoch-{epoch:04d}.png"
+        with self.stepper.averaged(), self.accelerator.autocast():
+            self.scores, skipped = self.task.look(path, self.accelerator)
         if self.main:
-            epoch = self.step // self.plan.steps_per_epoch
-            path = self.run.pictures / f"epoch-{epoch:04d}.png"
-            with self.accelerator.autocast():
-                self.scores, skipped = self.task.look(path)
             self.run.skip(skipped, write=True)
             if self.scores:
                 told = ", ".join(f"{name} {value:.4g}" for name, value in self.scores.items())

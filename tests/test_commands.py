@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from accelerate.state import AcceleratorState
 from PIL import Image
 
@@ -14,8 +15,8 @@ from maskedae import create_model, list_models
 from maskedae.cli import COMMANDS, main
 from maskedae.commands.quickstart import write_digits
 from maskedae.masking import RandomMasker
-from maskedae.models.mae import to_official
-from maskedae.recipe import find_recipe, parse, recipe_names, recipe_parser
+from maskedae.models.layouts.mae_official import OFFICIAL
+from maskedae.recipe import find_recipe, make, parse, read_recipe, recipe_names, recipe_parser
 from maskedae.reconstruction import imagine_row, note
 
 sys.path.append(str(Path(__file__).parent))
@@ -66,11 +67,15 @@ def test_every_recipe_reads_and_states_command_cost_and_result(name):
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert all(any(f"# {word}:" in line for line in header) for word in ("Command", "Cost"))
     assert any("# Result:" in line for line in header)
-    model = next(line.split()[1] for line in path.read_text().splitlines() if " name: " in line)
-    settings = parse(recipe_parser(model, "maskedae"), path, [])
+    node = yaml.safe_load(path.read_text())
+    task = "finetune" if "finetune" in node else "pretrain"
+    model = read_recipe(path, task).get("model", {}).get("name", "mae_vit_tiny_patch16")
+    parser = recipe_parser(model, "maskedae", task)
+    settings = parse(parser, path, [] if task == "pretrain" else ["--init=none"])
     with torch.device("meta"):
         values = {k: v for k, v in vars(settings.model).items() if k != "name"}
         assert create_model(model, **values).noise_size > 0
+    assert make(parser, settings).train.epochs > 0
 
 
 def test_recipes_are_listed_printed_and_copied(tmp_path, capsys):
@@ -118,7 +123,7 @@ def test_reconstruct_with_other_masks(run, tmp_path, capsys):
 
 def test_encoder_only_files_are_refused_with_the_reason(run, tmp_path, tiny, capsys):
     encoder = create_model("mae_vit_base_patch16", **tiny).encoder
-    state = to_official({f"encoder.{k}": v for k, v in encoder.state_dict().items()})
+    state = OFFICIAL.to_theirs({f"encoder.{k}": v for k, v in encoder.state_dict().items()})
     torch.save({"model": state}, tmp_path / "encoder.pth")
     assert main(["reconstruct", str(tmp_path / "encoder.pth"), str(run / "pictures")]) == 1
     assert "holds an encoder only" in capsys.readouterr().err

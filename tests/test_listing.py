@@ -6,7 +6,8 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 import torch
 
-from maskedae.listing import class_names, list_named, open_splits, pack
+from maskedae.labelling import class_names
+from maskedae.listing import list_named, open_splits, pack
 from maskedae.scanning import Rows, Wanted
 
 WANTED = Wanted(frozenset({".jpg"}), lambda head: head.startswith(b"JPEG"))

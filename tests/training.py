@@ -43,6 +43,27 @@ RECIPE = {
 }
 
 
+FINETUNE = {
+    "data": {
+        "class_path": "maskedae.datasets.images.Images",
+        "init_args": {"held_out_share": 0.3, "erasing": 0.25},
+    },
+    "finetune": {"drop_path": 0.2},
+    "train": {
+        "epochs": 4,
+        "batch_size": 8,
+        "base_lr": 0.05,
+        "warmup_epochs": 1,
+        "layer_decay": 0.75,
+        "workers": 0,
+        "save_every_steps": 5,
+        "log_every_steps": 5,
+        "look_every_epochs": 2,
+        "device": "cpu",
+    },
+}
+
+
 def write_pictures(folder, count=64, size=40):
     """Noise of two classes, as PNG files."""
     rng = np.random.default_rng(0)
@@ -54,9 +75,9 @@ def write_pictures(folder, count=64, size=40):
     return folder
 
 
-def write_recipe(path, **train):
-    """The recipe above with other settings of training."""
-    path.write_text(yaml.safe_dump({**RECIPE, "train": {**RECIPE["train"], **train}}))
+def write_recipe(path, recipe=RECIPE, **train):
+    """A recipe above with other settings of training."""
+    path.write_text(yaml.safe_dump({**recipe, "train": {**recipe["train"], **train}}))
     return path
 
 
@@ -114,6 +135,7 @@ if __name__ == "__main__":
 
     import maskedae.commands.pretrain
     import maskedae.datasets.images
+    import maskedae.finetuning
     import maskedae.pretraining  # noqa: F401
 
     out = Path(sys.argv[2])

@@ -1,0 +1,60 @@
+"""Augmentation of fine-tuning, from libraries, for uint8 pictures, by torch's random numbers."""
+
+import random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+
+class RandAugment:
+    """timm's RandAugment, by its own notation such as "rand-m9-mstd0.5-inc1" (arXiv:1909.13719).
+
+    Raises ValueError for pictures of other than 1 or 3 channels.
+    """
+
+    def __init__(self, policy: str, mean: Tensor) -> None:
+        from timm.data.auto_augment import rand_augment_transform
+
+        fill = tuple(mean.flatten().mul(255).round().int().tolist())
+        if len(fill) not in (1, 3):
+            raise ValueError(f"RandAugment takes 1 or 3 channels, not {len(fill)}: leave it out")
+        kinds = {"img_mean": fill if len(fill) == 3 else fill[0]}
+        self.augment = rand_augment_transform(
+            policy, {**kinds, "interpolation": Image.Resampling.BICUBIC}
+        )
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """uint8 (C, H, W) -> uint8 (C, H, W)."""
+        # timm draws from Python and NumPy; the sample's randomness is torch's.
+        seed = int(torch.randint(2**32, ()))
+        before = random.getstate(), np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            augmented = self.augment(F.to_pil_image(picture))
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+        return F.pil_to_tensor(augmented)
+
+
+class Erase(v2.RandomErasing):  # type: ignore[misc]
+    """Random erasing (arXiv:1708.04896) with noise that is normal once the picture is normalised.
+
+    Area, aspect and number of tries are those of the published fine-tuning.
+    """
+
+    def __init__(self, share: float, mean: Tensor, std: Tensor) -> None:
+        super().__init__(share, scale=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3), value="random")
+        self.mean, self.std = mean, std
+
+    def transform(self, inpt: Tensor, params: dict[str, Tensor]) -> Tensor:
+        """uint8 (C, H, W) -> uint8 (C, H, W)."""
+        if params["v"] is not None:
+            values = (params["v"] * self.std + self.mean).mul(255).round().clamp(0, 255)
+            params = {**params, "v": values.to(inpt.dtype)}
+        return super().transform(inpt, params)

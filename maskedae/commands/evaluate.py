@@ -1,0 +1,72 @@
+"""maskedae evaluate CHECKPOINT [--data.root DIR] [--out DIR]."""
+
+import time
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from maskedae.data import Data
+
+WORST = 5  # classes that are named on the screen
+
+
+def make_parser() -> ArgumentParser:
+    """Options of the command."""
+    parser = ArgumentParser(prog="maskedae evaluate", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
+    parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
+    parser.add_argument("--split", choices=["held_out", "train"], default="held_out")
+    parser.add_argument(
+        "--out", type=Path, help="folder for scores.json, predictions.csv and answers.png"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that read data")
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Score a classifier on labelled samples; return the exit status."""
+    import torch
+    from accelerate import Accelerator
+
+    from maskedae.classifying import classifier_of, evaluate, write_evaluation
+    from maskedae.objectives import guess
+    from maskedae.viewing import data_node
+    from maskedae.weights import load_with_report
+
+    parser = make_parser()
+    if not arguments or arguments[0].startswith("-"):
+        parser.print_help()
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    began, path = time.monotonic(), Path(arguments[0])
+    loaded = load_with_report(path)
+    parser.set_defaults({"data": data_node(loaded)})
+    try:
+        options = parser.parse_args(arguments)
+    except Exception as error:
+        raise ValueError(str(error).strip()) from error
+    model, data = classifier_of(loaded, path), parser.instantiate(options).data
+    source = data.source(options.split, loaded.config.shape, augment=False)
+    if source is None:
+        raise ValueError("nothing is held out to score on: give --data.val_root or --split train")
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    model.to(accelerator.device)
+    found = evaluate(model, data, source, accelerator, options.workers)
+    if not accelerator.is_main_process:
+        return 0
+    table = Table("samples", *found.scores, box=None)
+    table.add_row(f"{len(found.labels)}", *(f"{value:.4g}" for value in found.scores.values()))
+    Console().print(table)
+    blind, score = guess(model.answers, found.labels, found.labels)
+    print(f"{blind} would score {score:.4g}")
+    worst = sorted(found.by_class.items(), key=lambda pair: pair[1])[:WORST]
+    if worst:
+        print("worst     " + ", ".join(f"{name} {score:.1%}" for name, score in worst))
+    for name, reason in found.answered.skipped:
+        print(f"skipped {name}: {reason}")
+    if options.out:
+        write_evaluation(found, model.answers, source, options.out)
+        print(f"wrote {options.out}: scores.json, predictions.csv, answers.png")
+    print(f"{time.monotonic() - began:.0f} s")
+    return 0

@@ -1,0 +1,83 @@
+"""maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [--resume] [--a.b=c]."""
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from maskedae.commands.common import add_run_options, run_recipe
+from maskedae.recipe import find_recipe, given, parse, read_recipe, recipe_parser
+
+USAGE = """usage: maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [options]
+
+RECIPE is a name (maskedae recipes lists them) or a YAML file.
+
+  --init CHECKPOINT  a run folder, a checkpoint, a published file; none trains from scratch
+  --data.root DIR    a folder for each class, or a list with labels (.csv, .txt), or several
+  --out DIR          the run folder; runs/RECIPE if not given
+  --resume           go on where the run in --out stands, or begin it
+  --overwrite        delete the run in --out and begin anew
+  --print_config     print the whole recipe as it would run, and stop
+  --a.b=c            change any setting: maskedae finetune RECIPE --init CHECKPOINT --help"""
+STATISTICS = ("mean", "std")
+
+
+def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Name and settings of the model to fine-tune, and how the data it has seen were described.
+
+    They are those of the checkpoint; a recipe that is for another model is refused.
+    """
+    node = read_recipe(path, "finetune")
+    init = given(arguments, "--init") or node.get("init")
+    section = node.get("model") or {}
+    name = given(arguments, "--model.name") or section.get("name")
+    if not isinstance(init, str):
+        raise ValueError("say what to start from: --init CHECKPOINT, or --init none for scratch")
+    if init == "none":
+        if not isinstance(name, str):
+            raise ValueError(f"{path} names no model: --model.name NAME; see maskedae models")
+        return name, {}, {}
+
+    from maskedae.viewing import data_node
+    from maskedae.weights import load_with_report
+
+    try:
+        loaded = load_with_report(init)
+    except FileNotFoundError:
+        if {"name", "size", "patch"} <= section.keys():  # of a run that goes on, nothing is needed
+            return section["name"], {}, {}
+        raise
+    if name not in (None, loaded.name):
+        raise ValueError(
+            f"{path} is for {name}, and {init} holds {loaded.name}: take the recipe of that model, "
+            f"or --model.name={loaded.name}"
+        )
+    return loaded.name, vars(loaded.config), data_node(loaded)
+
+
+def inherit_statistics(settings: Namespace, seen: dict[str, Any]) -> None:
+    """Normalise as the encoder is used to, where nothing else is said."""
+    if not seen or settings.data.class_path != seen["class_path"]:
+        return
+    for name in STATISTICS:
+        value = seen.get("init_args", {}).get(name)
+        if value is not None and settings.data.init_args.get(name) is None:
+            settings[f"data.init_args.{name}"] = value
+
+
+def main(arguments: list[str]) -> int:
+    """Fine-tune, or go on with it; return the exit status."""
+    if not arguments or arguments[0].startswith("-"):
+        print(USAGE)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    name, *rest = arguments
+    path = find_recipe(name)
+    show = "--print_config" in rest
+    rest = [argument for argument in rest if argument != "--print_config"]
+    model, values, seen = starting_point(path, rest)
+    parser: ArgumentParser = recipe_parser(model, "maskedae finetune RECIPE", "finetune")
+    parser.set_defaults({f"model.{key}": value for key, value in values.items()})
+    add_run_options(parser, path.stem)
+    settings = parse(parser, path, rest)
+    inherit_statistics(settings, seen)
+    return run_recipe(parser, settings, "finetune", show)

@@ -1,0 +1,130 @@
+"""Fine-tuning: an encoder, pre-trained or not, learns to answer from labels."""
+
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from maskedae.answer_pictures import draw_answers
+from maskedae.answering import answer
+from maskedae.answers import Answers
+from maskedae.auditing import audit
+from maskedae.classifier import Classifier
+from maskedae.data import Data, Source
+from maskedae.launching import Launch, describe, run_training, try_model, try_reading
+from maskedae.loading import Batch, Skipped
+from maskedae.mixing import Mixing
+from maskedae.objectives import SCORE, answers_of, loss, measure
+from maskedae.recipe import Recipe
+from maskedae.sampling import key
+from maskedae.settings import Finetune, Train
+from maskedae.stepping import make_accelerator, share_of_cores
+from maskedae.transformer import set_checkpointing, set_drop_path
+from maskedae.weights import load_with_report
+from maskedae.zoo import create_model
+
+MIX = 3  # what a seed is for, beside those of loading.py and stepping.py
+
+
+class Finetuning:
+    """Trains a classifier; scores it on what is held out."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        data: Data,
+        held_out: Source | None,
+        settings: Finetune,
+        train: Train,
+    ) -> None:
+        self.model, self.data, self.settings, self.train = model, data, settings, train
+        self.noise_size = 2 * len(model.encoder.blocks)  # of the paths that may be dropped
+        self.score = SCORE[model.answers.kind]
+        self.mix = Mixing(model.answers, settings.mixup, settings.cutmix)
+        self.held_out = held_out if held_out is not None and held_out.labels is not None else None
+
+    def loss(
+        self, model: nn.Module, signal: Tensor, batch: Batch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy or its kin with mixed samples, smoothed labels and dropped paths."""
+        assert batch.labels is not None
+        noise, labels = (
+            part.to(signal.device, non_blocking=True) for part in (batch.noise, batch.labels)
+        )
+        epoch, index = batch.draws[0]
+        signal, labels = self.mix(signal, labels, key(self.train.seed, epoch, index, MIX))
+        logits = model(signal, noise)
+        return loss(self.model.answers, logits, labels, self.settings.smoothing), {}
+
+    def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
+        """Score all held-out samples, and draw how they were answered."""
+        if self.held_out is None:
+            return {}, []
+        workers = share_of_cores(self.train, accelerator.num_processes)
+        found = answer(self.model, self.data, self.held_out, accelerator, workers)
+        if not accelerator.is_main_process or not len(found.samples):
+            return {}, found.skipped
+        assert self.held_out.labels is not None
+        labels = self.held_out.labels[found.samples]
+        scores = measure(self.model.answers, found.logits, labels)
+        title = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        draw_answers(self.model.answers, found.logits, labels, title, path)
+        return scores, found.skipped
+
+
+def make_classifier(recipe: Recipe, answers: Answers, launch: Launch) -> Classifier:
+    """A classifier on the encoder that the recipe starts from; say how its weights fitted.
+
+    Whoever goes on with a run needs no weights to start from. A classifier of the same classes
+    keeps its head.
+    """
+    settings, values = recipe.finetune or Finetune(), vars(recipe.model)
+    if recipe.init == "none" or launch.goes_on:
+        encoder = create_model(recipe.model_name, **values).encoder
+    else:
+        loaded = load_with_report(recipe.init, **values)
+        launch.say(f"init      {loaded.report}")
+        if isinstance(loaded.model, Classifier) and loaded.model.answers == answers:
+            head = loaded.model.encoder.head
+            if (head.pool, head.batch_norm) == (settings.pool, settings.batch_norm):
+                launch.say("          its head goes on, for the classes are the same")
+                return loaded.model
+        encoder = loaded.model.encoder
+    return Classifier(encoder, answers, settings.pool, settings.batch_norm)
+
+
+def choose_trained(model: Classifier, frozen: bool) -> None:
+    """Train the whole encoder, its positions too (MAE, official code), or only the head."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(not frozen)
+    for parameter in model.encoder.head.parameters():
+        parameter.requires_grad_(True)
+
+
+def finetune(recipe: Recipe, launch: Launch) -> bool:
+    """Train, or go on training, in a run folder; return whether the training is finished."""
+    assert recipe.finetune is not None
+    accelerator = make_accelerator(recipe.train, launch.out)
+    if not accelerator.is_main_process:
+        launch = launch._replace(say=lambda _: None)
+    data, shape = recipe.data, recipe.model.shape
+    source = data.source("train", shape, augment=True)
+    held_out = data.source("held_out", shape, augment=False)
+    assert source is not None
+    answers = answers_of(source)
+    torch.manual_seed(recipe.train.seed)
+    model = make_classifier(recipe, answers, launch)
+    choose_trained(model, recipe.finetune.frozen)
+    set_drop_path(model, recipe.finetune.drop_path)
+    set_checkpointing(model, recipe.train.checkpointing)
+    task = Finetuning(model, data, held_out, recipe.finetune, recipe.train)
+    try_model(model, accelerator)
+    for part in (source, held_out):
+        try_reading(data, part)
+    launch.say(describe(recipe, model, accelerator))
+    if accelerator.is_main_process:
+        launch.say(audit(answers, source, held_out))
+    return run_training(
+        task, source, recipe.train, launch, accelerator, {"head": model.description}
+    )

@@ -1,0 +1,68 @@
+"""What samples are labelled with: a class, several classes or a value, by folder or by list."""
+
+import math
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskedae.answers import Kind
+from maskedae.scanning import Rows
+
+
+def class_names(parts: Sequence[Rows], kind: Kind = "class") -> tuple[str, ...]:
+    """Merge the classes of all roots by name; a single folder is no class."""
+    names = {name for part in parts for group in part.groups for name in named(group, kind)}
+    labelled = len(names) > 1 or any(part.listed for part in parts)
+    return tuple(sorted(names)) if labelled else ()
+
+
+def named(label: str, kind: Kind) -> list[str]:
+    """The classes that a label names.
+
+    >>> named("cat | dog", "classes"), named("cat | dog", "class"), named("3.5", "value")
+    (['cat', 'dog'], ['cat | dog'], [])
+    """
+    if kind == "class":
+        return [label]
+    names = re.split("[|;]", label) if kind == "classes" else []
+    return [name.strip() for name in names if name.strip()]
+
+
+def why_unlabelled(parts: Sequence[Rows], classes: tuple[str, ...], kind: Kind = "class") -> str:
+    """Say why samples have no labels; nothing if all have one."""
+    count = sum(len(part.group) for part in parts)
+    loose = sum(int((np.asarray(part.group) < 0).sum()) for part in parts)
+    if kind == "value":
+        return f"{loose} of {count} samples have no value" if loose else ""
+    if classes and loose:
+        return f"{loose} of {count} samples have none: they lie in no class folder"
+    if classes:
+        return ""
+    folders = [name for part in parts for name in part.groups]
+    return f"all samples lie in one folder, {folders[0]}" if folders else "there are no sub-folders"
+
+
+def labels_of(part: Rows, classes: tuple[str, ...], kind: Kind) -> Tensor:
+    """Labels of one root: (len,) class numbers, (len, classes) truths or (len,) values."""
+    group = torch.frombuffer(part.group, dtype=torch.int64)
+    if kind == "value":
+        return torch.tensor([number_of(name, part.root) for name in part.groups])[group]
+    number = {name: index for index, name in enumerate(classes)}
+    if kind == "class":
+        return torch.tensor([number[name] for name in part.groups])[group]
+    table = torch.zeros(len(part.groups), len(classes), dtype=torch.bool)
+    for row, label in enumerate(part.groups):
+        table[row, [number[name] for name in named(label, kind)]] = True
+    return table[group]
+
+
+def number_of(label: str, root: str) -> float:
+    """Read a value. Raises ValueError that names where it stands."""
+    with suppress(ValueError):
+        if math.isfinite(value := float(label)):
+            return value
+    raise ValueError(f"{root}: the label {label!r} is no number; with data.labels=class it may be")

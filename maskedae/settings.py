@@ -1,0 +1,106 @@
+"""How to train: what stands in the sections `train` and `finetune` of a recipe."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from maskedae.head import Pool
+
+COUNTS = ["epochs", "batch_size", "accumulate", "log_every_steps", "save_every_steps"]
+COUNTS += ["look_every_epochs", "max_nonfinite"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """How to train."""
+
+    epochs: int = 800
+    """Passes over the data."""
+    batch_size: int = 4096
+    """Samples in a step, over all processes and accumulated micro-batches together."""
+    accumulate: int = 1
+    """Micro-batches that a process adds up in a step: less memory, same numbers."""
+    base_lr: float = 1.5e-4
+    """Peak learning rate for a batch of 256; it grows in proportion to the batch."""
+    min_lr: float = 0.0
+    """Learning rate at the end of the cosine."""
+    warmup_epochs: float = 40
+    """Epochs over which the learning rate rises from zero."""
+    weight_decay: float = 0.05
+    """Decay of all but biases and parameters of one axis."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Averaging of AdamW."""
+    layer_decay: float | None = None
+    """Learning rate of a block as a share of the next one's; then class token and positions are
+    not decayed; none trains all blocks alike."""
+    optimizer: Literal["adamw", "lars"] = "adamw"
+    """LARS is that of the published linear probe."""
+    ema: float | None = None
+    """Share of the past in a moving average of the weights, such as 0.9999; the average is what is
+    scored and saved; none keeps none."""
+    clip: float | None = None
+    """Largest norm of the gradient; none does not clip."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """Arithmetic of the model; auto takes bf16 on a GPU that has it, else fp32."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where to train; auto takes the GPU if there is one."""
+    compile: bool = False
+    """Compile the model into one graph; the first step takes minutes."""
+    checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
+    workers: int | None = None
+    """Processes that read data, per training process; none takes one for each core."""
+    seed: int = 0
+    """Of weights, order, augmentation and masks."""
+    log_every_steps: int = 20
+    """How often metrics are written."""
+    save_every_steps: int = 500
+    """How often the last checkpoint is renewed; it also is after the last step."""
+    keep_every_epochs: int = 0
+    """Keep a checkpoint of every so many epochs for good; 0 keeps the last and the best."""
+    look_every_epochs: int = 10
+    """How often pictures are drawn and, where there are labels, the encoder is scored by kNN."""
+    max_nonfinite: int = 10
+    """Steps in a row without a finite gradient that end the run."""
+    trackers: list[str] = field(default_factory=lambda: ["tensorboard"])
+    """Where curves go beside metrics.jsonl: any tracker that accelerate knows."""
+
+    def __post_init__(self) -> None:
+        for name in COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name} is {getattr(self, name)}; 1 or more would fit")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ValueError(f"train.layer_decay is {self.layer_decay}; (0, 1] would fit")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"train.ema is {self.ema}; a share such as 0.9999 would fit")
+
+    @property
+    def peak_lr(self) -> float:
+        """Learning rate after the warm-up."""
+        return self.base_lr * self.batch_size / 256
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """What becomes of the encoder when it learns from labels."""
+
+    pool: Pool = "mean"
+    """What the head sees: the mean of the patches, under a norm of its own, or the class token."""
+    drop_path: float = 0.1
+    """Share of paths dropped in the last block; it grows evenly from none in the first."""
+    mixup: float = 0.8
+    """Mixing two samples of a micro-batch: alpha of the Beta distribution; 0 does not."""
+    cutmix: float = 1.0
+    """Pasting a box of another sample, in half of the steps where both are on; 0 does not."""
+    smoothing: float = 0.1
+    """Share of the truth that is spread over all classes, where a sample has one class."""
+    frozen: bool = False
+    """Train nothing but the head."""
+    batch_norm: bool = False
+    """Normalise what enters the head over the batch, as in the published linear probe."""
+
+    def __post_init__(self) -> None:
+        for name in ("mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"finetune.{name} is {getattr(self, name)}; 0 or more would fit")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"finetune.smoothing is {self.smoothing}; [0, 1) would fit")

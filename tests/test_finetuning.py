@@ -1,0 +1,331 @@
+"""Fine-tuning as a user runs it: from a checkpoint, from scratch, killed, shared out, scored."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from accelerate.state import AcceleratorState
+from PIL import Image
+from safetensors.torch import load_file
+
+import maskedae
+from maskedae.classifier import Classifier
+from maskedae.cli import main
+
+sys.path.append(str(Path(__file__).parent))
+from training import FINETUNE, same, weights, write_pictures, write_recipe  # noqa: E402
+
+SCRIPT = Path(__file__).with_name("training.py")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+SMALL = ["--model.size=[32,32]", "--model.patch=[8,8]", "--model.width=32", "--model.depth=2"]
+SMALL = ["--model.name=mae_vit_tiny_patch16", *SMALL, "--model.heads=2"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    torch.set_num_threads(1)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Pictures, a pre-trained encoder and a fine-tuned classifier, with an average of weights."""
+    folder = tmp_path_factory.mktemp("finetuning")
+    write_pictures(folder / "pictures")
+    data = ["--data.root", str(folder / "pictures")]
+    first = write_recipe(folder / "pretrain.yaml", epochs=1)
+    second = write_recipe(folder / "finetune.yaml", FINETUNE, ema=0.9)
+    train = [sys.executable, "-m", "maskedae", "pretrain", str(first), *data]
+    subprocess.run([*train, "--out", str(folder / "pre")], check=True, env=ONE_THREAD)
+    command = ["finetune", str(second), "--init", str(folder / "pre"), *data, "--out"]
+    whole = [sys.executable, "-m", "maskedae", *command, str(folder / "whole")]
+    said = subprocess.run(whole, check=True, env=ONE_THREAD, capture_output=True, text=True)
+    (folder / "said.txt").write_text(said.stdout)
+    return folder, command
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run(place, tmp_path):
+    folder, _ = place
+    said = (folder / "said.txt").read_text()
+    assert "tensors matched" in said and "2 classes of" in said and "order" in said
+    assert "always answering" in said and "warning" not in said
+    scored = [row for row in rows(folder / "whole") if "acc1" in row]
+    assert [row["epoch"] for row in scored] == [0, 2, 4]
+    assert scored[-1]["acc1"] == 1.0  # noise of two brightnesses is easy to tell apart
+    assert len(list((folder / "whole/pictures").glob("*.png"))) == 3
+    again = ["finetune", str(folder / "whole/config.yaml"), "--out", str(tmp_path / "again")]
+    assert main(again) == 0
+    assert same(folder / "whole", tmp_path / "again")
+
+
+def test_killed_at_random_moments(place):
+    folder, command = place
+    out = folder / "killed"
+    extra = [*command, str(out), "--resume", "--train.save_every_steps=1"]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "3", str(out), *extra],
+        env=ONE_THREAD,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) >= 5
+    assert same(folder / "whole", out)
+
+
+def test_a_run_goes_on_without_what_it_started_from(place, tmp_path):
+    folder, command = place
+    out = tmp_path / "run"
+    moved = folder / "moved"
+    interrupted = [*command, str(out), "--resume"]
+    stop = STOP_AFTER.format(step=12)
+    subprocess.run([sys.executable, "-c", stop, *interrupted], check=True, env=ONE_THREAD)
+    (folder / "pre").rename(moved)
+    try:
+        again = ["finetune", str(out / "config.yaml"), "--out", str(out), "--resume"]
+        assert main(again) == 0
+        assert same(folder / "whole", out)
+        assert main([*command, str(tmp_path / "new")]) == 1
+    finally:
+        moved.rename(folder / "pre")
+
+
+STOP_AFTER = """
+import os, signal, sys
+from maskedae.cli import main
+from maskedae.stepping import Stepper
+take = Stepper.take
+def stop(self, step, *rest):
+    if step == {step}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return take(self, step, *rest)
+Stepper.take = stop
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def torchrun(*arguments):
+    port = 29500 + os.getpid() % 1000
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    whole = [*run, f"--master_port={port}", "-m", "maskedae", *arguments]
+    return subprocess.run(whole, check=True, env=ONE_THREAD, capture_output=True, text=True)
+
+
+def test_two_processes_do_as_one_that_accumulates(place):
+    """What is mixed depends on the micro-batch, which is the same for 2 x 1 and 1 x 2."""
+    folder, command = place
+    one, two = folder / "one", folder / "two"
+    assert main([*command, str(one), "--train.accumulate=2"]) == 0
+    torchrun(*command, str(two))
+    first, second = weights(one), weights(two)
+    for name in first:
+        torch.testing.assert_close(second[name], first[name], rtol=1e-5, atol=1e-6, msg=name)
+    pairs = zip(rows(one), rows(two), strict=True)
+    assert all(a.get("acc1") == b.get("acc1") for a, b in pairs)
+
+
+def test_evaluation_counts_every_sample_once(place, tmp_path):
+    folder, _ = place
+    (folder / "pictures/a/broken.png").write_bytes(b"no picture")
+    command = ["evaluate", str(folder / "whole"), "--split=train", "--out"]
+    assert main([*command, str(tmp_path / "one")]) == 0
+    said = torchrun(*command, str(tmp_path / "two")).stdout
+    assert said.count("broken.png") <= 1
+    one, two = ((tmp_path / name / "predictions.csv").read_text() for name in ("one", "two"))
+    assert one == two
+    (folder / "pictures/a/broken.png").unlink()
+    lines = list(csv.DictReader(one.splitlines()))
+    paths = [line["path"] for line in lines]
+    assert len(paths) == len(set(paths)) and len(paths) % 2 == 1
+    scores = json.loads((tmp_path / "one/scores.json").read_text())
+    right = sum(line["truth"] == line["answer1"] for line in lines)
+    assert scores["scores"]["acc1"] == pytest.approx(right / len(lines))
+    assert scores["samples"] == len(lines)
+    assert sum(map(sum, scores["confusion"])) == len(lines)
+    assert (tmp_path / "one/answers.png").stat().st_size > 1000
+
+
+def test_predict(place, tmp_path, capsys):
+    folder, _ = place
+    files = [str(folder / "pictures/a/000.png"), str(folder / "pictures/b/001.png")]
+    (tmp_path / "bad.png").write_bytes(b"")
+    command = ["predict", str(folder / "whole"), *files, str(tmp_path / "bad.png")]
+    assert main([*command, "--json", str(tmp_path / "out.jsonl")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{files[0]}: a ") and said[1].startswith(f"{files[1]}: b ")
+    assert said[2].startswith("skipped") and "empty file" in said[2]
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert sum(written[0]["answers"].values()) == pytest.approx(1)
+    assert main(["predict", str(folder / "pre"), files[0]]) == 1
+    assert "maskedae finetune RECIPE --init" in capsys.readouterr().err
+
+
+def test_what_is_saved_is_the_average(place, tmp_path):
+    folder, command = place
+    out = tmp_path / "run"
+    assert main([*command, str(out), "--train.epochs=1", "--train.save_every_steps=1"]) == 0
+    last = out / "checkpoints/last"
+    memory, saved = load_file(last / "optimizer.safetensors"), weights(out)
+    raw = {k.removeprefix("raw."): v for k, v in memory.items() if k.startswith("raw.")}
+    assert raw.keys() == saved.keys()
+    name = "encoder.blocks.0.mlp.fc1.weight"
+    assert not raw[name].equal(saved[name])
+    plain = [*command, str(tmp_path / "plain"), "--train.epochs=1", "--train.ema=null"]
+    assert main(plain) == 0
+    assert raw[name].equal(weights(tmp_path / "plain")[name])
+
+
+def test_from_scratch_and_to_another_size(place, tmp_path, capsys):
+    folder, command = place
+    recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=1)
+    data = ["--data.root", str(folder / "pictures")]
+    start = ["finetune", str(recipe), *data, "--out"]
+    assert main([*start, str(tmp_path / "scratch"), "--init=none", *SMALL]) == 0
+    assert main([*start, str(tmp_path / "none"), "--init=none"]) == 1
+    assert "names no model" in capsys.readouterr().err
+    assert main([*start, str(tmp_path / "none")]) == 1
+    assert "--init none for scratch" in capsys.readouterr().err
+    wider = [*start, str(tmp_path / "wide"), "--init", str(folder / "pre")]
+    assert main([*wider, "--model.size=[32,48]"]) == 0
+    assert "from (4, 4) to (4, 6)" in capsys.readouterr().out
+    model = maskedae.load(tmp_path / "wide")
+    assert isinstance(model, Classifier) and model.encoder.grid == (4, 6)
+    assert model(torch.randn(1, 3, 32, 48)).shape == (1, 2)
+
+
+def test_the_recipe_of_another_model_is_refused(place, tmp_path, capsys):
+    folder, _ = place
+    command = ["finetune", "mae_finetune_vit_base_imagenet", "--init", str(folder / "pre")]
+    assert main([*command, "--data.root", str(folder / "pictures")]) == 1
+    assert "--model.name=mae_vit_tiny_patch16" in capsys.readouterr().err
+    assert main(["pretrain", "finetune_tiny_32px"]) == 1
+    assert "maskedae finetune finetune_tiny_32px" in capsys.readouterr().err
+
+
+def test_frozen_trains_nothing_but_the_head(place, tmp_path):
+    folder, command = place
+    probe = ["--finetune.frozen=true", "--finetune.pool=class", "--finetune.batch_norm=true"]
+    probe += ["--train.optimizer=lars", "--train.ema=null", "--train.epochs=2"]
+    out = tmp_path / "probe"
+    assert main([*command, str(out), *probe, "--train.base_lr=1"]) == 0
+    before, after = weights(folder / "pre"), weights(out)
+    kept = [k for k in before if k.startswith("encoder.")]
+    assert kept and all(after[k].equal(before[k]) for k in kept)
+    assert after["encoder.head.linear.weight"].abs().max() > 0.1
+    assert after["encoder.head.norm.running_var"].ne(1).all()
+    model = maskedae.load(out)
+    assert model.encoder.head.batch_norm and model.encoder.head.pool == "class"
+
+
+def test_a_head_goes_on_where_classes_are_the_same(place, tmp_path, capsys):
+    folder, _ = place
+    recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=1, base_lr=0.0)
+    start = ["finetune", str(recipe), "--init", str(folder / "whole"), "--data.root"]
+    assert main([*start, str(folder / "pictures"), "--out", str(tmp_path / "same")]) == 0
+    assert "its head goes on" in capsys.readouterr().out
+    assert same(folder / "whole", tmp_path / "same")
+    write_pictures(tmp_path / "others")
+    (tmp_path / "others/b").rename(tmp_path / "others/c")
+    assert main([*start, str(tmp_path / "others"), "--out", str(tmp_path / "other")]) == 0
+    head = weights(tmp_path / "other")["encoder.head.linear.weight"]
+    assert head.abs().max() < 1e-3
+
+
+def write_list(folder, path, label):
+    lines = [f"{picture}\t{label(picture)}" for picture in sorted(folder.rglob("*.png"))]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_several_classes_at_a_time(place, tmp_path):
+    folder, _ = place
+    label = {"a": "dark | noise", "b": "bright;noise"}
+    listed = write_list(folder / "pictures", tmp_path / "l.txt", lambda p: label[p.parent.name])
+    recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=6)
+    command = ["finetune", str(recipe), "--init", str(folder / "pre"), "--data.root", str(listed)]
+    assert main([*command, "--data.labels=classes", "--out", str(tmp_path / "run")]) == 0
+    scores = [row["map"] for row in rows(tmp_path / "run") if "map" in row]
+    assert scores[-1] > 0.9 > scores[0]
+    model = maskedae.load(tmp_path / "run")
+    assert model.answers.classes == ("bright", "dark", "noise") and model.answers.kind == "classes"
+    assert main(["evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "e")]) == 0
+    line = next(csv.DictReader((tmp_path / "e/predictions.csv").open()))
+    assert set(line["truth"].split("|")) in ({"dark", "noise"}, {"bright", "noise"})
+    assert 0 <= float(line["p(dark)"]) <= 1
+
+
+def test_values(place, tmp_path, capsys):
+    folder, _ = place
+    listed = write_list(
+        folder / "pictures", tmp_path / "l.txt", lambda p: 1000 + 200 * (p.parent.name == "b")
+    )
+    recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=6)
+    command = ["finetune", str(recipe), "--init", str(folder / "pre"), "--data.root", str(listed)]
+    command += ["--data.labels=value", "--finetune.mixup=0", "--finetune.cutmix=0", "--out"]
+    assert main([*command, str(tmp_path / "run")]) == 0
+    scores = [row for row in rows(tmp_path / "run") if "r2" in row]
+    assert scores[-1]["r2"] > 0.8 and scores[-1]["mae"] < 40 and scores[0]["r2"] < 0.2
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), str(folder / "pictures/b/001.png")]) == 0
+    assert 1100 < float(capsys.readouterr().out.rsplit(" ", 1)[1]) < 1300
+    listed.write_text(listed.read_text().replace("1000", "many"))
+    assert main([*command, str(tmp_path / "bad")]) == 1
+    assert "'many' is no number" in capsys.readouterr().err
+
+
+def test_statistics_come_with_the_checkpoint(place, tmp_path, capsys):
+    folder, _ = place
+    recipe = write_recipe(tmp_path / "p.yaml", epochs=1)
+    out = str(tmp_path / "pre")
+    seen = ["--data.root", str(folder / "pictures"), "--data.mean=[0.1]", "--data.std=[0.4]"]
+    assert main(["pretrain", str(recipe), *seen, "--out", out]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    second = write_recipe(tmp_path / "f.yaml", FINETUNE)
+    capsys.readouterr()
+    assert main(["finetune", str(second), "--init", out, "--print_config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["data"]["init_args"]["mean"] == [0.1] and shown["model"]["width"] == 32
+    other = ["finetune", str(second), "--init", out, "--data.mean=[0.3]", "--print_config"]
+    assert main(other) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["data"]["init_args"]["mean"] == [0.3]
+
+
+def test_classes_are_matched_by_name(place, tmp_path, capsys):
+    folder, _ = place
+    some = tmp_path / "some"
+    (some / "b").mkdir(parents=True)
+    (some / "zebra").mkdir()
+    for number in (1, 3):
+        picture = Image.open(folder / f"pictures/b/{number:03d}.png")
+        picture.save(some / f"b/{number}.png")
+        picture.save(some / f"zebra/{number}.png")
+    command = ["evaluate", str(folder / "whole"), "--split=train", "--data.root", str(some)]
+    assert main([*command, "--data.held_out_share=0"]) == 1
+    assert "does not know 1 of 2 classes, zebra" in capsys.readouterr().err
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{some}/b/1.png\tb\n{some}/b/3.png\tb\n")
+    command[-1] = str(listed)
+    assert main([*command, "--data.held_out_share=0"]) == 0
+    assert " 2 " in capsys.readouterr().out
+
+
+def test_one_class_is_an_alarm(place, tmp_path, capsys):
+    folder, command = place
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{p}\ta\n" for p in sorted((folder / "pictures/a").iterdir())))
+    alone = [*command, str(tmp_path / "run"), "--data.root", str(listed)]
+    assert main(alone) == 1
+    assert "are of one class, a" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

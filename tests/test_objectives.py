@@ -1,0 +1,149 @@
+"""Losses, scores, mixing, and what is said of labels before a training."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import average_precision_score, r2_score
+from timm.data.mixup import Mixup
+from timm.loss import SoftTargetCrossEntropy
+from torch.testing import assert_close
+
+from maskedae.answer_pictures import class_accuracies, confusion, draw_answers
+from maskedae.answers import Answers
+from maskedae.auditing import audit
+from maskedae.mixing import Mixing
+from maskedae.objectives import answers_of, guess, loss, measure
+
+THREE = Answers("class", ("a", "b", "c"))
+MANY = Answers("classes", ("a", "b", "c"))
+VALUE = Answers("value", mean=10.0, std=2.0)
+
+
+class Few:
+    """A source that only has labels and files."""
+
+    def __init__(self, labels, classes=("a", "b", "c"), names=()):
+        self.labels, self.classes, self.names = labels, classes, names
+        self.unlabelled = "" if labels is not None else "there are no sub-folders"
+
+    def __len__(self):
+        return len(self.labels)
+
+    def name(self, index):
+        return self.names[index] if self.names else f"{id(self)}-{index}.jpg"
+
+
+def test_smoothed_and_mixed_loss_is_that_of_timm():
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    images = torch.randn(6, 3, 8, 8)
+    mixed, targets = Mixup(0.8, 0.0, label_smoothing=0.1, num_classes=3)(images.clone(), labels)
+    share = float(((mixed - images.flip(0)) / (images - images.flip(0))).median())
+    shares = share * F.one_hot(labels, 3) + (1 - share) * F.one_hot(labels.flip(0), 3)
+    expected = SoftTargetCrossEntropy()(logits, targets)
+    assert_close(loss(THREE, logits, shares, smoothing=0.1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_losses_of_other_labels():
+    logits = torch.randn(4, 3)
+    truths = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]]).bool()
+    expected = -torch.where(truths, logits.sigmoid().log(), (1 - logits.sigmoid()).log()).mean()
+    assert_close(loss(MANY, logits, truths), expected)
+    assert loss(VALUE, torch.tensor([[0.5]]), torch.tensor([11.0])) == 0
+    assert VALUE.read(torch.tensor([[0.5]])).tolist() == [11.0]
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0), (0, 1.0), (0.8, 1.0)])
+def test_mixing(mixup, cutmix):
+    images = torch.arange(6.0)[:, None, None, None].expand(6, 1, 16, 16).contiguous()
+    labels, mix = torch.tensor([0, 1, 2, 0, 1, 2]), Mixing(THREE, mixup, cutmix)
+    kinds = set()
+    for seed in range(20):
+        mixed, shares = mix(images.clone(), labels, seed)
+        assert_close(shares.sum(dim=1), torch.ones(6))
+        # The share of the label is the share of the picture.
+        means, partner = mixed.mean(dim=(1, 2, 3)), images.roll(1, 0)[:, 0, 0, 0]
+        own = shares[torch.arange(6), labels]
+        assert_close(means, own * torch.arange(6.0) + (1 - own) * partner, atol=1e-4, rtol=0)
+        kinds.add(bool((mixed.unique() == mixed.unique().round()).all()))
+        again = mix(images.clone(), labels, seed)
+        assert mixed.equal(again[0]) and shares.equal(again[1])
+    assert kinds >= ({True} if not mixup else {False})
+    assert kinds == {True, False} if mixup and cutmix else True
+
+
+def test_mixing_nothing_and_other_labels():
+    images, labels = torch.randn(2, 1, 4, 4), torch.tensor([0, 1])
+    assert Mixing(THREE, 0, 0)(images, labels, 1)[1] is labels
+    _, shares = Mixing(MANY, 1.0, 0)(images, torch.tensor([[True, False, True], [False] * 3]), 3)
+    assert shares[0].equal(shares.sum(dim=0) - shares[1]) and 0 < shares[0, 0] < 1
+    _, values = Mixing(VALUE, 1.0, 0)(images, torch.tensor([8.0, 12.0]), 3)
+    assert values.shape == (2, 1) and 8 < values[0] < 12
+    assert loss(VALUE, torch.zeros(2, 1), values).isfinite()
+
+
+def test_scores_agree_with_scikit_learn():
+    logits, labels = torch.randn(50, 3), torch.randint(0, 2, (50, 3)).bool()
+    expected = average_precision_score(labels, logits.sigmoid())
+    assert measure(MANY, logits, labels)["map"] == pytest.approx(expected, rel=1e-5)
+    labels[:, 1] = False  # a class that never occurs has no precision
+    expected = average_precision_score(labels[:, [0, 2]], logits[:, [0, 2]].sigmoid())
+    assert measure(MANY, logits, labels)["map"] == pytest.approx(expected, rel=1e-5)
+    values = torch.randn(50) * 2 + 10
+    found = measure(VALUE, logits[:, :1], values)
+    assert found["r2"] == pytest.approx(r2_score(values, logits[:, 0] * 2 + 10), rel=1e-5)
+
+
+def test_accuracies_by_hand(tmp_path):
+    logits = torch.tensor([[3.0, 1, 0], [0, 3, 1], [1, 0, 3], [3, 0, 1]])
+    labels = torch.tensor([0, 1, 1, 0])
+    assert measure(THREE, logits, labels)["acc1"] == 0.75
+    assert "acc5" not in measure(THREE, logits, labels)
+    wide, truth = torch.arange(10.0).expand(4, 10), torch.tensor([9, 5, 4, 0])
+    ten = Answers("class", tuple("abcdefghij"))
+    assert measure(ten, wide, truth)["acc5"] == 0.5 and measure(ten, wide, truth)["acc1"] == 0.25
+    table = confusion(logits, labels)
+    assert table.tolist() == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert class_accuracies(table)[:2].tolist() == [1, 0.5] and class_accuracies(table)[2].isnan()
+    for answers, truths in [
+        (THREE, labels),
+        (MANY, torch.rand(4, 3) > 0.5),
+        (VALUE, torch.rand(4)),
+        (Answers("class", tuple(map(str, range(40)))), labels),
+    ]:
+        out = torch.randn(4, answers.outputs)
+        draw_answers(answers, out, truths, "t", tmp_path / "x.png")
+        assert (tmp_path / "x.png").stat().st_size > 1000
+
+
+def test_what_a_source_teaches():
+    assert answers_of(Few(torch.tensor([0, 1, 2]))) == THREE
+    assert answers_of(Few(torch.ones(2, 3).bool())) == MANY
+    assert answers_of(Few(torch.tensor([8.0, 12.0]))).mean == 10
+    with pytest.raises(ValueError, match="all 3 samples are of one class, b"):
+        answers_of(Few(torch.tensor([1, 1, 1])))
+    with pytest.raises(ValueError, match="needs labels, and there are none: there are no sub-"):
+        answers_of(Few(None))
+    with pytest.raises(ValueError, match="have the value 3"):
+        answers_of(Few(torch.tensor([3.0, 3.0])))
+
+
+def test_guessing_blindly():
+    train, labels = torch.tensor([0, 1, 1, 2]), torch.tensor([1, 2, 2, 1, 1])
+    assert guess(THREE, train, labels) == ("always answering b", pytest.approx(0.6))
+    truths = torch.tensor([[1, 0, 0], [1, 1, 0]]).bool()
+    assert guess(MANY, truths, truths)[1] == pytest.approx(0.75)
+
+
+def test_audit_names_what_looks_like_a_mistake(tmp_path):
+    files = {"a": b"same", "b": b"other", "c": b"more!", "copy": b"same", "new": b"news"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    train = Few(torch.tensor([0, 0, 1]), names=[str(tmp_path / n) for n in "abc"])
+    held = Few(torch.tensor([0, 2]), names=[str(tmp_path / n) for n in ("copy", "new")])
+    said = audit(THREE, train, held)
+    assert "3 classes of 0 to 2 samples (a, b, c; order" in said
+    assert "always answering a scores acc1 0.5" in said
+    assert "train has no sample of c" in said and "held out has no sample of b" in said
+    assert "train has fewer than 5 samples of a, b" in said
+    assert f"1 held-out samples are also in train: {tmp_path / 'copy'} = {tmp_path / 'a'}" in said
+    assert "nothing is held out" in audit(THREE, train, None)
