@@ -60,8 +60,9 @@ def export_torch(model: Model, folder: Path, name: str | None) -> Written:
     """Write a graph of torch.export for batches of any length."""
     graph, path = Graph(model).eval(), folder / (name or "model.pt2")
     batch = torch.export.Dim("batch", min=1)
-    with torch.no_grad():
-        program = torch.export.export(graph, (sample(model),), dynamic_shapes=({0: batch},))
+    shapes = ({0: batch},)
+    with torch.no_grad():  # strict: else len(signal) would become the number that it is here
+        program = torch.export.export(graph, (sample(model),), dynamic_shapes=shapes, strict=True)
     torch.export.save(program, path)
     write_beside(model, folder)
     use = f'torch.export.load("{{out}}/{path.name}").module()(signal)  # {graph.output}'

@@ -49,6 +49,7 @@ def title(layout: Layout, state: State, timm: bool) -> str:
     """What the format is called."""
     name = "timm ViT" if timm else layout.title
     if has_decoder(state):
+        name = "transformers ViTMAE" if layout is mae_transformers.VIT else name
         return f"{name}, encoder and decoder"
     if layout in mae_official.LAYOUTS and not timm:
         name = "official MAE or timm ViT, which have the same names"

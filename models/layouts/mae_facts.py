@@ -97,11 +97,12 @@ def find_size(rows: int, patch: tuple[int, ...], told: list[Any]) -> tuple[int, 
     side = math.isqrt(rows - 1)
     if side**2 == rows - 1:
         return tuple(side * p for p in patch)
-    if math.isqrt(rows) ** 2 == rows:
-        raise ValueError(f"the {rows} positions have no row for the class token (no_embed_class)")
+    square = math.isqrt(rows) ** 2 == rows
+    aside = "; a square with no row for the class token (no_embed_class) has no place here"
     raise ValueError(
-        f"{rows - 1} positions of patches of {patch} are no square: say what size of images they "
-        f"are for, size=(height, width), on the command line --size=HEIGHT,WIDTH"
+        f"{rows - 1} positions of patches of {patch}, beside the class token's, are no square: say "
+        f"what size of images they are for, size=(height, width), on the command line "
+        f"--size=HEIGHT,WIDTH{aside if square else ''}"
     )
 
 

@@ -26,7 +26,10 @@ def images(recipe: dict[str, Any]) -> Images:
 
 
 def preprocessor(recipe: dict[str, Any]) -> dict[str, Any]:
-    """What transformers' AutoImageProcessor needs to prepare pictures as evaluation does."""
+    """What transformers' AutoImageProcessor needs to prepare pictures as evaluation does.
+
+    Where an odd number of pixels is cut off, its centre may lie one pixel beside ours.
+    """
     given, model = images(recipe), recipe["model"]
     tall, wide = model["size"]
     values = given.statistics(torch.empty(model["channels"], 1, 1))

@@ -56,6 +56,11 @@ def describe(model: Model) -> tuple[str, Layout, dict[str, Any]]:
         "hidden_act": "gelu",
     }
     if isinstance(model, MaskedAutoencoder):
+        if len(set(size)) > 1 or len(set(patch)) > 1:
+            raise ValueError(
+                f"transformers' ViTMAE takes squares, not images of {size} in patches of {patch}; "
+                f"the encoder only would fit: --encoder_only"
+            )
         return "ViTMAEForPreTraining", VIT, config | decoder(model, settings)
     config |= {"qkv_bias": True, "encoder_stride": patch[0]}
     if not model.encoder.num_classes:
