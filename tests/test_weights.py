@@ -28,7 +28,9 @@ def images():
 
 def official(model, path, drop=(), **extra):
     """Write a file as the official training script does, its arguments inside."""
-    state = {k: v for k, v in OFFICIAL.to_theirs(model.state_dict()).items() if not k.startswith(drop)}
+    state = {
+        k: v for k, v in OFFICIAL.to_theirs(model.state_dict()).items() if not k.startswith(drop)
+    }
     args = argparse.Namespace(lr=1e-3, model="mae_vit_base_patch16", output_dir=None)
     torch.save({"model": {**state, **extra}, "args": args, "epoch": 3}, path)
     return path
@@ -78,7 +80,9 @@ def test_a_part_is_never_loaded_unnoticed(tmp_path, model):
         maskedae.load(extra, **HEADS)
     loaded = load_with_report(extra, strict=False, **HEADS)
     assert loaded.report.unexpected == ["mystery"]
-    with pytest.raises(ValueError, match=r"(?s)misshapen: decoder.head.*the encoder only would fit"):
+    with pytest.raises(
+        ValueError, match=r"(?s)misshapen: decoder.head.*the encoder only would fit"
+    ):
         maskedae.load(official(model, tmp_path / "whole.pth"), channels=1, **HEADS)
 
 
