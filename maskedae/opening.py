@@ -1,0 +1,94 @@
+"""From a command line to a frozen encoder and the data it is to see."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from accelerate import PartialState
+from jsonargparse import ArgumentParser, Namespace
+
+from maskedae.attention import set_kernel
+from maskedae.data import Data, Source
+from maskedae.encoder import Encoder
+from maskedae.extraction import choose_layers, digest
+from maskedae.runs import FREE
+from maskedae.viewing import data_node
+from maskedae.weights import Loaded, load_with_report
+
+Sources = Mapping[str, Source]  # by split
+
+
+class Opened(NamedTuple):
+    """An encoder, the data for it, and what the user asked for."""
+
+    loaded: Loaded
+    encoder: Encoder
+    data: Data
+    settings: dict[str, Any]  # of the data, as plain values
+    options: Namespace
+    state: PartialState
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a signal: (C, *size)."""
+        return self.loaded.config.shape
+
+    def key(self, sources: Sources, layers: list[int]) -> dict[str, Any]:
+        """All that features depend on, as plain values; not where the data lie."""
+        free = [name.removeprefix("data.init_args.") for name in FREE]
+        given = self.settings.get("init_args", {}).items()
+        return {
+            "model": self.loaded.name,
+            "weights": digest(self.encoder),
+            "data": {split: source.fingerprint for split, source in sources.items()},
+            "preparation": {
+                "class_path": self.settings["class_path"],
+                **{name: value for name, value in given if name not in free},
+            },
+            "layers": layers,
+        }
+
+
+def make_parser(name: str) -> ArgumentParser:
+    """Options of every command that extracts features."""
+    parser = ArgumentParser(prog=f"maskedae {name}", exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
+    parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
+    parser.add_argument("--layers", type=int, nargs="+", help="blocks; from the end if negative")
+    parser.add_argument("--batch_size", type=int, default=128, help="samples encoded at once")
+    parser.add_argument("--workers", type=int, help="processes that read data")
+    parser.add_argument("--overwrite", action="store_true", help="start over")
+    return parser
+
+
+def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
+    """Load the checkpoint that comes first; its recipe gives the defaults of the data."""
+    loaded = load_with_report(Path(arguments[0]))
+    parser.set_defaults({"data": data_node(loaded)})
+    try:
+        options = parser.parse_args(arguments)
+    except Exception as error:
+        raise ValueError(str(error).strip()) from error
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
+    encoder = loaded.model.encoder.to(state.device).eval()
+    settings = yaml.safe_load(parser.dump(options, skip_unset=False))["data"]
+    if options.workers is None:
+        # Where a GPU computes, the cores are free to read.
+        cores = len(os.sched_getaffinity(0)) // state.num_processes
+        options.workers = max(1, cores) if state.device.type != "cpu" else 1
+    choose_layers(encoder, options.layers)
+    return Opened(loaded, encoder, parser.instantiate(options).data, settings, options, state)
+
+
+def open_sources(opened: Opened, files: Sequence[str] = ()) -> Sources:
+    """The splits that there are, or files named by hand; not augmented."""
+    if files:
+        return {"files": opened.data.files(files, opened.shape)}
+    train = opened.data.source("train", opened.shape, augment=False)
+    held_out = opened.data.source("held_out", opened.shape, augment=False)
+    found = {"train": train, "held_out": held_out}
+    return {split: source for split, source in found.items() if source is not None}
