@@ -1,8 +1,7 @@
 """Scores of an encoder that is not trained any further."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
@@ -62,34 +61,33 @@ def features(
 
 
 @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
+def knn_accuracies(
+    bank: Features, queries: Features, ks: Sequence[int], temperature: float = 0.07
+) -> dict[int, float]:
+    """Share of queries that their nearest neighbours name rightly (arXiv:1805.01978, eq. 11).
+
+    For every k, cut to the size of the bank: the k nearest by cosine vote with the weight
+    exp(similarity / temperature).
+    """
+    if min(ks) < 1:
+        raise ValueError(f"{min(ks)} neighbours cannot vote; k of 1 or more would fit")
+    vectors = F.normalize(bank.vectors, dim=1)
+    ks = sorted({min(k, len(vectors)) for k in ks})
+    classes = int(max(bank.labels.max(), queries.labels.max())) + 1
+    right = dict.fromkeys(ks, 0)
+    for start in range(0, len(queries.labels), 1024):
+        part, labels = (x[start : start + 1024] for x in (queries.vectors, queries.labels))
+        nearest = (F.normalize(part, dim=1) @ vectors.T).topk(ks[-1], dim=1)
+        named, weights = bank.labels[nearest.indices], (nearest.values / temperature).exp()
+        for k in ks:
+            votes = torch.zeros(len(part), classes)
+            votes.scatter_add_(1, named[:, :k], weights[:, :k])
+            right[k] += int((votes.argmax(dim=1) == labels).sum())
+    return {k: count / len(queries.labels) for k, count in right.items()}
+
+
 def knn_accuracy(
     bank: Features, queries: Features, k: int = 10, temperature: float = 0.07
 ) -> float:
-    """Share of queries that their nearest neighbours name rightly (arXiv:1805.01978, eq. 11).
-
-    The k nearest by cosine vote with the weight exp(similarity / temperature).
-    """
-    vectors = F.normalize(bank.vectors, dim=1)
-    classes = int(max(bank.labels.max(), queries.labels.max())) + 1
-    right = 0
-    for start in range(0, len(queries.labels), 1024):
-        part, labels = (x[start : start + 1024] for x in (queries.vectors, queries.labels))
-        nearest = (F.normalize(part, dim=1) @ vectors.T).topk(min(k, len(vectors)), dim=1)
-        votes = torch.zeros(len(part), classes)
-        votes.scatter_add_(1, bank.labels[nearest.indices], (nearest.values / temperature).exp())
-        right += int((votes.argmax(dim=1) == labels).sum())
-    return right / len(queries.labels)
-
-
-def linear_accuracy(bank: Features, queries: Features, strength: float = 1.0) -> float:
-    """Share of queries that logistic regression on standardised features names rightly."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-    with catch_warnings():
-        simplefilter("ignore", ConvergenceWarning)  # a thousand rounds say enough of a score
-        probe.fit(bank.vectors.numpy(), bank.labels.numpy())
-    return float(probe.score(queries.vectors.numpy(), queries.labels.numpy()))
+    """Share of queries that their k nearest neighbours name rightly; see knn_accuracies."""
+    return next(iter(knn_accuracies(bank, queries, [k], temperature).values()))

@@ -145,14 +145,30 @@ def test_pictures_never_show_hidden_pixels(tiny):
 
 
 def test_probe(run, tmp_path, capsys):
-    scores = tmp_path / "scores.json"
-    data = ["--data.root", str(run / "pictures")]
-    assert main(["probe", str(run / "run"), *data, "--json", str(scores)]) == 0
-    found = json.loads(scores.read_text())
-    assert [row["what"] for row in found] == ["trained", "random weights", "bare values"]
-    assert all(0 <= row["knn"] <= 1 and 0 <= row["linear"] <= 1 for row in found)
-    assert main(["probe", str(run / "run"), "--data.root", str(run / "pictures/a")]) == 1
-    assert "needs labels" in capsys.readouterr().err
+    (run / "pictures/a/broken.png").write_bytes(b"")
+    command = ["probe", str(run / "run"), "--data.root", str(run / "pictures"), "--seeds", "2"]
+    assert main([*command, "--out", str(tmp_path / "probe"), "--k", "1", "500"]) == 0
+    (run / "pictures/a/broken.png").unlink()
+    said = capsys.readouterr().out
+    assert "broken.png: empty file" in said and str(tmp_path / "probe") in said
+    node = json.loads((tmp_path / "probe/scores.json").read_text())
+    assert list(node["candidates"]) == ["trained", "random weights", "bare values"]
+    for found in node["candidates"].values():
+        scores = found["scores"]
+        assert {"kNN, k = 1", "linear probe", "k-means ACC", "RankMe", "dispersion"} <= set(scores)
+        assert len(scores["low-shot, 5 per class"]["draws"]) == 2
+        assert scores["linear probe"]["value"] == found["linear"]["chosen"]["held_out"]
+    assert len(node["candidates"]["trained"]["linear"]["grid"]) == 26
+    assert node["skipped"][0]["reason"] == "empty file" and len(node["skipped"]) == 1
+    with Image.open(tmp_path / "probe/bars.png") as picture:
+        assert min(picture.size) > 400
+
+
+def test_probe_without_labels(run, tmp_path, capsys):
+    flat = ["--data.root", str(run / "pictures/a"), "--out", str(tmp_path)]
+    assert main(["probe", str(run / "run"), *flat]) == 0
+    said = capsys.readouterr().out
+    assert "only scores without labels" in said and "RankMe" in said and "kNN" not in said
 
 
 def test_quickstart_s_digits(tmp_path):
