@@ -1,0 +1,80 @@
+"""From a checkpoint and data to features in one file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskedae.checkpoints import sync
+from maskedae.extraction import Pooling, choose_layers, encode_layers, extract, feature_names
+from maskedae.loading import Skipped
+from maskedae.opening import Opened, Sources
+from maskedae.parts import Parts
+from maskedae.tables import WRITERS
+
+
+def embed(opened: Opened, sources: Sources, out: Path, pools: list[Pooling]) -> list[Skipped]:
+    """Write features of all samples to a file; return what could not be read.
+
+    What an earlier life has computed is not computed again. Raises ValueError rather than replace
+    a file, or parts that belong to something else, unless told to overwrite.
+    """
+    if out.suffix not in WRITERS:
+        raise ValueError(f"--out {out} should end in {' or '.join(WRITERS)}")
+    options, encoder, state = opened.options, opened.encoder, opened.state
+    layers = choose_layers(encoder, options.layers)
+    key = opened.key(sources, layers) | {"pools": pools}
+    parts = Parts(out.with_name(f"{out.name}.parts"), options.batch_size)
+    if state.is_main_process:
+        counts = {split: len(source) for split, source in sources.items()}
+        if out.exists() and not options.overwrite and not parts.complete(counts):
+            raise ValueError(f"{out} exists; --overwrite replaces it, another --out keeps it")
+        parts.open(key, options.overwrite)
+    state.wait_for_everyone()
+    extract(parts, encode_layers(encoder, layers, pools), opened.data, sources, options.workers)
+    if not state.is_main_process:
+        return []
+    skipped = [row for split in sources for row in parts.skipped(split, len(sources[split]))]
+    facts = describe(opened, sources, skipped) | key | shapes(parts, sources, layers, pools)
+    draft = out.with_name(f".{out.name}.draft")
+    WRITERS[out.suffix](draft, parts, sources, facts)
+    sync(draft)
+    draft.replace(out)
+    parts.remove()
+    return skipped
+
+
+def shapes(
+    parts: Parts, sources: Sources, layers: list[int], pools: list[Pooling]
+) -> dict[str, Any]:
+    """The shape of every feature of a sample. Raises ValueError if no sample could be read."""
+    for split, source in sources.items():
+        for part in parts.read(split, len(source)):
+            if part.columns:
+                names = feature_names(layers, pools)
+                return {"shapes": {name: list(part.columns[name].shape[1:]) for name in names}}
+    raise ValueError("none of the samples can be read; maskedae doctor DIR says why")
+
+
+def describe(opened: Opened, sources: Sources, skipped: list[Skipped]) -> dict[str, Any]:
+    """What somebody who finds the file should know of it, as plain values."""
+    first = next(iter(sources.values()))
+    return {
+        "checkpoint": str(opened.options.checkpoint),
+        "config": vars(opened.loaded.config),
+        "grid": list(opened.encoder.grid),
+        "samples": {split: len(source) for split, source in sources.items()},
+        "classes": list(first.classes),
+        "settings": opened.settings,
+        "normalised": ends(opened.data.signal, opened.shape),
+        "skipped": [row._asdict() for row in skipped],
+    }
+
+
+def ends(signal: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> dict[str, list[float]]:
+    """What the values 0 and 255 become before they enter the encoder, for every channel."""
+    values = torch.stack([torch.zeros(shape), torch.full(shape, 255.0)]).byte()
+    low, high = signal(values).flatten(2)[..., 0].tolist()
+    return {"0": low, "255": high}
