@@ -1,6 +1,7 @@
 """Fine-tuning: an encoder, pre-trained or not, learns to answer from labels."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,6 +11,7 @@ from maskedae.answer_pictures import draw_answers
 from maskedae.answering import answer
 from maskedae.answers import Answers
 from maskedae.auditing import audit
+from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
@@ -17,6 +19,7 @@ from maskedae.loading import Batch, Skipped
 from maskedae.mixing import Mixing
 from maskedae.objectives import SCORE, answers_of, loss, measure
 from maskedae.recipe import Recipe
+from maskedae.runs import Run
 from maskedae.sampling import key
 from maskedae.settings import Finetune, Train
 from maskedae.stepping import make_accelerator, share_of_cores
@@ -94,10 +97,17 @@ def make_classifier(recipe: Recipe, answers: Answers, launch: Launch) -> Classif
     return Classifier(encoder, answers, settings.pool, settings.batch_norm)
 
 
+def heritage(model: Classifier, launch: Launch) -> dict[str, Any]:
+    """Licence and source of the weights that were started from, also when a run goes on."""
+    last = Run(launch.out).checkpoints.last if launch.goes_on else None
+    recipe = read_config(last / WEIGHTS) if last else model.encoder.recipe
+    return {name: recipe[name] for name in ("licence", "source") if recipe and name in recipe}
+
+
 def choose_trained(model: Classifier, frozen: bool) -> None:
     """Train the whole encoder, its positions too (MAE, official code), or only the head."""
     for parameter in model.parameters():
-        parameter.requires_grad_(not frozen)
+        parameter.requires_grad_(True)
     for parameter in model.encoder.head.parameters():
         parameter.requires_grad_(True)
 
@@ -125,6 +135,5 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
     launch.say(describe(recipe, model, accelerator))
     if accelerator.is_main_process:
         launch.say(audit(answers, source, held_out))
-    return run_training(
-        task, source, recipe.train, launch, accelerator, {"head": model.description}
-    )
+    extra = {"head": model.description, **heritage(model, launch)}
+    return run_training(task, source, recipe.train, launch, accelerator, extra)

@@ -9,12 +9,16 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import maskedae
+from maskedae.answers import Answers
 from maskedae.classifier import Classifier
 from maskedae.cli import main
 from maskedae.digest import digest
+from maskedae.finetuning import heritage
 from maskedae.foreign import fetch
+from maskedae.launching import Launch
 from maskedae.masking import take
 from maskedae.models.layouts.mae_official import OFFICIAL
+from maskedae.runs import Run
 from maskedae.weights import EncoderOnly, load_with_report
 
 SMALL = {
@@ -183,10 +187,16 @@ def test_the_command_writes_a_checkpoint(tmp_path, model, capsys):
 def test_the_licence_survives_a_fine_tuning(tmp_path, model):
     path = official(model, tmp_path / "mae_pretrain_vit_base.pth", is_encoder)
     encoder = maskedae.load(path, heads=4).encoder
-    Classifier(encoder, maskedae.answers.Answers("class", ("a", "b"))).save_pretrained(
-        tmp_path / "c"
-    )
+    tuned = Classifier(encoder, Answers("class", ("a", "b")))
+    tuned.save_pretrained(tmp_path / "c")
     assert load_with_report(tmp_path / "c").recipe["licence"] == "cc-by-nc-4.0"
+    run = Launch(tmp_path / "run", {"model": encoder.recipe["model"]})
+    assert heritage(tuned, run)["licence"] == "cc-by-nc-4.0"
+    config = {**run.config, "head": tuned.description, **heritage(tuned, run)}
+    state = {"step": 1, "keep": []}
+    Run(run.out).checkpoints.save(tuned.state_dict(), {}, state, config)
+    encoder.recipe = None
+    assert heritage(tuned, run._replace(resume=True))["licence"] == "cc-by-nc-4.0"
 
 
 def test_unknown_weights_have_an_unknown_licence(tmp_path, model):
