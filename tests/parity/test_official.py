@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from maskedae import create_model
+from maskedae.answers import Answers
+from maskedae.classifier import Classifier
 from maskedae.models.layouts.mae_facts import measure
 from maskedae.models.layouts.mae_official import OFFICIAL
 from maskedae.optim import learning_rate
@@ -83,20 +84,11 @@ FINE_TUNED = [
 
 
 @pytest.mark.parametrize(("pool", "sample", "logits"), FINE_TUNED)
-def test_classifier_on_the_encoder(tiny, pool, sample, logits):
-    """Mean pooling replaces the encoder's norm by a fresh one behind it, as published."""
+def test_classifier(tiny, pool, sample, logits):
     encoder = create_model("mae_vit_base_patch16", **tiny).encoder
-    encoder.positions.table.requires_grad_(True)
-    head, fresh = nn.Linear(32, 5), nn.LayerNorm(32, eps=1e-6)
-    if pool == "mean":
-        encoder.norm = nn.Identity()
-    else:
-        fresh = nn.Identity()
-    names = OFFICIAL.to_theirs({f"encoder.{k}": v for k, v in encoder.named_parameters()})
-    names |= {f"head.{k}": v for k, v in head.named_parameters()}
-    fill(names | {f"fc_norm.{k}": v for k, v in fresh.named_parameters()})
-    pooled = encoder.pool(encoder.forward_features(images(2, 3, 32, 32)), pool)
-    found = head(fresh(pooled))[sample]
+    model = Classifier(encoder, Answers("class", tuple("abcde")), pool).requires_grad_(True)
+    fill(OFFICIAL.to_theirs(dict(model.named_parameters())))
+    found = model(images(2, 3, 32, 32))[sample]
     torch.testing.assert_close(found, torch.tensor(logits), atol=2e-6, rtol=1e-5)
 
 
