@@ -13,7 +13,7 @@ from maskedae.answers import Answers
 from maskedae.classifier import Classifier
 from maskedae.cli import main
 from maskedae.digest import digest
-from maskedae.finetuning import heritage
+from maskedae.finetuning.finetune import heritage
 from maskedae.foreign import fetch
 from maskedae.launching import Launch
 from maskedae.masking import take

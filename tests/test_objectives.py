@@ -8,11 +8,11 @@ from timm.data.mixup import Mixup
 from timm.loss import SoftTargetCrossEntropy
 from torch.testing import assert_close
 
-from maskedae.answer_pictures import class_accuracies, confusion, draw_answers
 from maskedae.answers import Answers
-from maskedae.auditing import audit
-from maskedae.mixing import Mixing
-from maskedae.objectives import answers_of, guess, loss, measure
+from maskedae.finetuning.auditing import audit
+from maskedae.finetuning.mixing import Mixing
+from maskedae.finetuning.objectives import answers_of, guess, loss, measure
+from maskedae.finetuning.pictures import class_accuracies, confusion, draw_answers
 
 THREE = Answers("class", ("a", "b", "c"))
 MANY = Answers("classes", ("a", "b", "c"))

@@ -135,7 +135,7 @@ if __name__ == "__main__":
 
     import maskedae.commands.pretrain
     import maskedae.datasets.images
-    import maskedae.finetuning
+    import maskedae.finetuning.finetune
     import maskedae.pretraining  # noqa: F401
 
     out = Path(sys.argv[2])

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.recipe import make, plain
 
-TASKS = {"pretrain": "maskedae.pretraining", "finetune": "maskedae.finetuning"}
+TASKS = {"pretrain": "maskedae.pretraining", "finetune": "maskedae.finetuning.finetune"}
 
 
 def add_run_options(parser: ArgumentParser, name: str) -> None:

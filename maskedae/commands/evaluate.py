@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> int:
     import torch
     from accelerate import Accelerator
 
-    from maskedae.classifying import classifier_of, evaluate, write_evaluation
-    from maskedae.objectives import guess
+    from maskedae.finetuning.classifying import classifier_of, evaluate, write_evaluation
+    from maskedae.finetuning.objectives import guess
     from maskedae.viewing import data_node
     from maskedae.weights import load_with_report
 

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 
     import torch
 
-    from maskedae.classifying import classifier_of, in_words, readable
+    from maskedae.finetuning.classifying import classifier_of, in_words, readable
     from maskedae.loading import read_in_order
     from maskedae.recipe import make_data
     from maskedae.viewing import data_node

@@ -11,7 +11,7 @@ from maskedae.answers import Answers
 from maskedae.data import Source
 from maskedae.doctor.inspection import digest
 from maskedae.evaluation import spread
-from maskedae.objectives import SCORE, guess
+from maskedae.finetuning.objectives import SCORE, guess
 
 MOST_FILES = 100_000  # of a split, whose contents are compared with the other
 FEW = 5  # samples of a class that are hardly enough

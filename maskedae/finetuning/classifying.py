@@ -9,14 +9,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from maskedae.answer_pictures import class_accuracies, confusion, draw_answers
-from maskedae.answering import Answered, answer
 from maskedae.answers import Answers
 from maskedae.attention import set_kernel
 from maskedae.checkpoints import write_whole
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
-from maskedae.objectives import average_precisions, measure
+from maskedae.finetuning.answering import Answered, answer
+from maskedae.finetuning.objectives import average_precisions, measure
+from maskedae.finetuning.pictures import class_accuracies, confusion, draw_answers
 from maskedae.progress import Meter
 from maskedae.weights import Loaded
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from maskedae.answers import Answers
-from maskedae.objectives import average_precisions
+from maskedae.finetuning.objectives import average_precisions
 
 MOST = 30  # classes in a picture; of more, the worst
 

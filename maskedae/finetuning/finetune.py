@@ -7,17 +7,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from maskedae.answer_pictures import draw_answers
-from maskedae.answering import answer
 from maskedae.answers import Answers
-from maskedae.auditing import audit
 from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
+from maskedae.finetuning.answering import answer
+from maskedae.finetuning.auditing import audit
+from maskedae.finetuning.mixing import Mixing
+from maskedae.finetuning.objectives import SCORE, answers_of, loss, measure
+from maskedae.finetuning.pictures import draw_answers
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
-from maskedae.mixing import Mixing
-from maskedae.objectives import SCORE, answers_of, loss, measure
 from maskedae.recipe import Recipe
 from maskedae.runs import Run
 from maskedae.sampling import key
@@ -107,7 +107,7 @@ def heritage(model: Classifier, launch: Launch) -> dict[str, Any]:
 def choose_trained(model: Classifier, frozen: bool) -> None:
     """Train the whole encoder, its positions too (MAE, official code), or only the head."""
     for parameter in model.parameters():
-        parameter.requires_grad_(True)
+        parameter.requires_grad_(not frozen)
     for parameter in model.encoder.head.parameters():
         parameter.requires_grad_(True)
 

@@ -1,0 +1,1 @@
+"""Encoders that learn to answer from labels: training, scoring, at work."""
