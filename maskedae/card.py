@@ -28,6 +28,14 @@ def make_card(kind: str, recipe: dict[str, Any], parameters: int) -> ModelCard:
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n")
 
 
+def export_card(library: str, recipe: dict[str, Any], use: str) -> ModelCard:
+    """The card of a model for another library."""
+    name = recipe["model"]["name"]
+    data = ModelCardData(license=recipe.get("licence"), library_name=library, tags=["maskedae"])
+    parts = [f"# {name}", f"Exported by maskedae.\n\n```python\n{use}\n```", _provenance(recipe)]
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n")
+
+
 def _title(kind: str, recipe: dict[str, Any], parameters: int) -> str:
     name, size = recipe["model"]["name"], recipe["model"].get("size")
     what = f"{KINDS[kind][0]} of {parameters / 1e6:.1f} million parameters"

@@ -103,7 +103,7 @@ def adapt_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:
 
     One channel stands for all of them alike; more repeat those there are and share their weight.
     """
-    old = kernel.shape[1]
+    old, kernel = kernel.shape[1], kernel.float()
     if channels == 1:
         return kernel.sum(dim=1, keepdim=True), "summed"
     many = [1, -(-channels // old), *[1] * (kernel.ndim - 2)]

@@ -65,6 +65,11 @@ def find_file(path: Path) -> Path:
             found = sorted(path.glob(pattern))
             if found:
                 return found[0]
+        named = re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) and f"*{path.suffix}" not in WEIGHTS
+        if named and not path.exists():
+            raise FileNotFoundError(
+                f"{path} does not exist; a run folder, a checkpoint, a file or {HUB}{path} fits"
+            ) from None
         raise
 
 

@@ -35,8 +35,10 @@ class Hub(ModelHubMixin, library_name="maskedae"):
                 "this model does not know how it was built; those that create_model and load "
                 "return do, and so do classifiers on their encoders"
             )
-        kept = {name: part for name, part in stored.items() if name not in ("head", "masker")}
-        return {**kept, **self.sections()}
+        own, gone = self.sections(), {"head", "masker"}
+        if ("head" in stored) != ("head" in own):
+            gone.add("results")  # of what was trained before this head
+        return {**{name: part for name, part in stored.items() if name not in gone}, **own}
 
     def sections(self) -> dict[str, Any]:
         """Sections of the recipe that are this model's own."""

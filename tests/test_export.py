@@ -9,6 +9,8 @@ import pytest
 import timm
 import torch
 import transformers
+from huggingface_hub import ModelCard
+from onnxruntime import InferenceSession
 from PIL import Image
 from torch.testing import assert_close
 
@@ -76,6 +78,11 @@ def test_timm_opens_it_in_both_ways(tmp_path, make, kind, overrides):
     other = timm.create_model(f"local-dir:{tmp_path / 'out'}")
     settings = timm.data.resolve_model_data_config(other)
     assert settings["input_size"] == x.shape[1:] and settings["interpolation"] == "bicubic"
+    back = load_with_report(tmp_path / "out")
+    assert type(back.model) is not Classifier or back.recipe["head"] == model.recipe["head"] | {
+        "batch_norm": False
+    }
+    assert_close(result(back.model.eval(), x), result(model, x), rtol=1e-5, atol=1e-5)
     if x.shape[1] == 3:
         assert settings["mean"] == pytest.approx((0.485, 0.456, 0.406))
         assert settings["crop_pct"] == 0.875
@@ -189,6 +196,26 @@ def test_the_command(tmp_path, make, capsys):
     assert isinstance(load_with_report(tmp_path / "out").model, EncoderOnly)
     assert main(given) == 1 and "--overwrite" in capsys.readouterr().err
     assert main([*given, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("target", NAMES)
+def test_the_licence_goes_along(tmp_path, make, target):
+    model = make("encoder")
+    model.encoder.recipe["licence"] = "cc-by-nc-4.0"
+    export(model, target, tmp_path / "out")
+    assert ModelCard.load(tmp_path / "out" / "README.md").data.license == "cc-by-nc-4.0"
+    if target == "official":
+        assert torch.load(tmp_path / "out" / "model.pth")["licence"] == "cc-by-nc-4.0"
+    if target == "onnx":
+        session = InferenceSession(tmp_path / "out" / "model.onnx")
+        assert session.get_modelmeta().custom_metadata_map["licence"] == "cc-by-nc-4.0"
+        assert not (tmp_path / "out" / "model.onnx.data").exists()
+    if target == "torch":
+        words = {"licence": ""}
+        torch.export.load(tmp_path / "out" / "model.pt2", extra_files=words)
+        assert words["licence"] == "cc-by-nc-4.0"
+    if target in ("timm", "transformers"):
+        assert load_with_report(tmp_path / "out").recipe["licence"] == "cc-by-nc-4.0"
 
 
 def test_numbers_that_differ_are_not_written(tmp_path, make, monkeypatch):

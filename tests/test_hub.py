@@ -118,6 +118,12 @@ def test_the_card(tmp_path, make, kind):
     assert again.recipe["results"]["scores"] == {"knn": 0.875}
 
 
+def test_scores_of_a_pre_training_are_not_those_of_a_new_head(tmp_path, make):
+    encoder = maskedae.load(run(tmp_path, make(MaskedAutoencoder))).encoder
+    assert "results" in EncoderOnly(encoder, "here").recipe
+    assert "results" not in Classifier(encoder, Answers("class", ("a", "b"))).recipe
+
+
 def test_a_card_that_someone_wrote_stays(tmp_path, make):
     (tmp_path / "README.md").write_text("mine")
     make(EncoderOnly).save_pretrained(tmp_path)

@@ -9,8 +9,10 @@ import torch
 from torch.testing import assert_close
 
 import maskedae
+from maskedae.answers import Answers
 from maskedae.checkpoints import write_weights
-from maskedae.models.layouts.mae_official import OFFICIAL
+from maskedae.classifier import Classifier
+from maskedae.models.layouts.mae_official import LINEAR_PROBE, OFFICIAL
 from maskedae.weights import EncoderOnly, load_with_report
 
 HEADS = {"heads": 4, "decoder_heads": 2}
@@ -59,6 +61,16 @@ def test_official_visualize_file_predicts_bare_pixels(tmp_path, model):
     loaded = load_with_report(path, **HEADS)
     assert not loaded.model.target.needs_statistics
     assert "not normalised" in str(loaded.report)
+
+
+@torch.no_grad()
+def test_official_linear_probe(tmp_path, model, images):
+    probe = Classifier(model.encoder, Answers("class", ("a", "b")), "class", batch_norm=True).eval()
+    probe.encoder.head.norm.running_mean.normal_()
+    torch.save({"model": LINEAR_PROBE.to_theirs(probe.state_dict())}, tmp_path / "probe.pth")
+    loaded = load_with_report(tmp_path / "probe.pth", heads=4)
+    assert isinstance(loaded.model, Classifier) and "linear probe" in loaded.report.layout
+    assert_close(loaded.model.eval()(images), probe(images))
 
 
 def test_official_encoder_file(tmp_path, model, images, capsys):
@@ -122,6 +134,8 @@ def test_other_files_are_refused_with_what_they_hold(tmp_path):
         maskedae.load(tmp_path / "text.safetensors")
     with pytest.raises(FileNotFoundError, match="nothing.pth does not exist"):
         maskedae.load(tmp_path / "nothing.pth")
+    with pytest.raises(FileNotFoundError, match="or hf-hub:owner/name fits"):
+        maskedae.load("owner/name")
 
 
 def test_a_file_does_not_choose_code_to_run(tmp_path, tiny):

@@ -73,6 +73,7 @@ def main(arguments: list[str]) -> int:
     place = source if source.startswith("hf-hub:") else Path(source).name
     assert loaded.model.encoder.recipe is not None
     loaded.model.encoder.recipe |= {"digest": found, "source": place}
+    (out / "README.md").unlink(missing_ok=True)  # the card of what is replaced
     loaded.model.save_pretrained(out)
     print(f"wrote {out}; every CHECKPOINT may be {out}, and in Python: maskedae.load({str(out)!r})")
     return 0

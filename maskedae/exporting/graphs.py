@@ -1,10 +1,15 @@
 """Models as graphs that run without this package: ONNX and torch.export."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from maskedae.exporting import Model, Written, difference, sample
 from maskedae.hub import preprocessor, write_json
@@ -28,19 +33,41 @@ class Graph(nn.Module):
         return "tokens" if self.model is None else "logits"
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what compilers say of their own work to themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def trace(model: Model, graph: Graph) -> ExportedProgram:
+    """The graph for batches of any length."""
+    batch, signal = torch.export.Dim("batch", min=1), sample(model)
+    # Strict: else len(signal) would become the number that it is here.
+    with torch.no_grad():
+        return torch.export.export(graph, (signal,), dynamic_shapes=({0: batch},), strict=True)
+
+
+def licence(model: Model) -> dict[str, str]:
+    """What goes into files that have a place for words."""
+    return {"licence": model.recipe.get("licence", "")}
+
+
 def export_onnx(model: Model, folder: Path, name: str | None) -> Written:
     """Write an ONNX file for batches of any length."""
     graph, path = Graph(model).eval(), folder / (name or "model.onnx")
-    torch.onnx.export(
-        graph,
-        (sample(model),),
-        path,
-        input_names=["signal"],
-        output_names=[graph.output],
-        dynamic_shapes={"signal": {0: "batch"}},
-        dynamo=True,
-        verbose=False,
-    )
+    with quiet():
+        program = torch.onnx.export(
+            trace(model, graph), input_names=["signal"], output_names=[graph.output], verbose=False
+        )
+    assert program is not None
+    program.model.metadata_props.update(licence(model))
+    program.save(path)
     write_beside(model, folder)
     use = f'onnxruntime.InferenceSession("{{out}}/{path.name}").run(None, {{{{"signal": signal}}}})'
     return Written(use, "onnxruntime", partial(compare_onnx, graph, model, path.name), 1e-4)
@@ -59,11 +86,8 @@ def compare_onnx(graph: Graph, model: Model, name: str, folder: Path) -> float:
 def export_torch(model: Model, folder: Path, name: str | None) -> Written:
     """Write a graph of torch.export for batches of any length."""
     graph, path = Graph(model).eval(), folder / (name or "model.pt2")
-    batch = torch.export.Dim("batch", min=1)
-    shapes = ({0: batch},)
-    with torch.no_grad():  # strict: else len(signal) would become the number that it is here
-        program = torch.export.export(graph, (sample(model),), dynamic_shapes=shapes, strict=True)
-    torch.export.save(program, path)
+    with quiet():
+        torch.export.save(trace(model, graph), path, extra_files=licence(model))
     write_beside(model, folder)
     use = f'torch.export.load("{{out}}/{path.name}").module()(signal)  # {graph.output}'
     return Written(use, "torch", partial(compare_torch, graph, model, path.name))

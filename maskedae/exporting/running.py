@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 
 from maskedae.attention import set_kernel
+from maskedae.card import export_card
 from maskedae.exporting import Model, Target, Written, difference, sample
 from maskedae.exporting.graphs import export_onnx, export_torch
 from maskedae.hints import nearest
 from maskedae.zoo import layout_file, model_file
 
 FILES = {"onnx": ".onnx", "torch": ".pt2", "official": ".pth"}  # targets that are one file
+CARD = "README.md"
 EXTRAS = {"onnx": "pip install 'maskedae[onnx]'"}
 
 
@@ -74,9 +76,15 @@ def export(
     with tempfile.TemporaryDirectory(prefix=".export-", dir=place) as draft:
         written = write(model, Path(draft), out.name if single else None)
         apart = compare(written, Path(draft), say)
+        if not single and not (Path(draft) / CARD).exists():
+            card = export_card(written.library, model.recipe, written.use.format(out="DIR"))
+            card.save(Path(draft) / CARD)
         for path in Path(draft).iterdir():
             shutil.move(path, place / path.name)
     say(f"wrote {out}\n{written.use.format(out=place)}")
+    head = model.recipe.get("head", {})
+    if head.get("kind") == "value":
+        say(f"its outputs are standardised: value = output * {head['std']} + {head['mean']}")
     return apart
 
 

@@ -51,8 +51,10 @@ def title(layout: Layout, state: State, timm: bool) -> str:
     if has_decoder(state):
         name = "transformers ViTMAE" if layout is mae_transformers.VIT else name
         return f"{name}, encoder and decoder"
-    if layout in mae_official.LAYOUTS and not timm:
+    if layout is mae_official.OFFICIAL and not timm:
         name = "official MAE or timm ViT, which have the same names"
+    if layout is mae_official.LINEAR_PROBE:
+        return layout.title
     return f"{name}, {'fine-tuned' if 'encoder.head.linear.weight' in state else 'encoder'}"
 
 

@@ -31,9 +31,10 @@ def tell(foreign: Foreign) -> Told:
     known = inspect.signature(VisionTransformer).parameters
     settings = {k: v for k, v in config.get("model_args", {}).items() if k in known}
     pool = config.get("global_pool")
-    settings |= {"global_pool": pool} if pool and "global_pool" not in settings else {}
+    settings = {"num_classes": config.get("num_classes") or 0, **settings}
+    settings = {"global_pool": pool, **settings} if pool else settings
     with torch.device("meta"):
-        model = create_model(name, num_classes=config.get("num_classes") or 0, **settings)
+        model = create_model(name, **settings)
     if type(model) is not VisionTransformer:
         raise ValueError(f"timm's {name} is no plain vision transformer; those alone fit")
     check(model, name)
@@ -155,7 +156,8 @@ def export_official(model: Model, folder: Path, name: str | None) -> Written:
     """Write a file under the names of the official repository."""
     path = folder / (name or "model.pth")
     state = {k: v.detach().cpu().contiguous() for k, v in state_of(model).items()}
-    torch.save({"model": OFFICIAL.to_theirs(plain_head(model, state))}, path)
+    named = OFFICIAL.to_theirs(plain_head(model, state))
+    torch.save({"model": named, "licence": model.recipe.get("licence", "")}, path)
     use = f'torch.load("{{out}}/{path.name}", weights_only=True)["model"]'
     return Written(use, "timm", partial(compare_official, model, path.name))
 

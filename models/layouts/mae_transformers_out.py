@@ -36,6 +36,7 @@ def export(model: Model, folder: Path, _: str | None) -> Written:
     use = (
         f'transformers.{name}.from_pretrained("{{out}}"{extra})\n'
         'transformers.AutoImageProcessor.from_pretrained("{out}")'
+        + ("" if square(model) else "  # which stretches pictures; evaluation here cuts them")
     )
     return Written(use, "transformers", partial(compare, model, name))
 
@@ -56,7 +57,7 @@ def describe(model: Model) -> tuple[str, Layout, dict[str, Any]]:
         "hidden_act": "gelu",
     }
     if isinstance(model, MaskedAutoencoder):
-        if len(set(size)) > 1 or len(set(patch)) > 1:
+        if not square(model):
             raise ValueError(
                 f"transformers' ViTMAE takes squares, not images of {size} in patches of {patch}; "
                 f"the encoder only would fit: --encoder_only"
@@ -68,7 +69,12 @@ def describe(model: Model) -> tuple[str, Layout, dict[str, Any]]:
     config |= labels(model)
     if model.encoder.head.pool == "class":
         return "ViTForImageClassification", VIT, {"model_type": "vit", **config}
-    return "BeitForImageClassification", BEIT, config | means(model, size, patch)
+    return "BeitForImageClassification", BEIT, config | means(model)
+
+
+def square(model: Model) -> bool:
+    """Whether images and patches are as high as wide."""
+    return all(len(set(model.recipe["model"][name])) == 1 for name in ("size", "patch"))
 
 
 def decoder(model: MaskedAutoencoder, settings: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +102,9 @@ def labels(model: Model) -> dict[str, Any]:
     }
 
 
-def means(model: Model, size: list[int], patch: list[int]) -> dict[str, Any]:
+def means(model: Model) -> dict[str, Any]:
     """What makes a ViT of BEiT that pools means, if one can be made."""
-    if not model.encoder.head.replaces_norm or len(set(size)) > 1 or len(set(patch)) > 1:
+    if not model.encoder.head.replaces_norm or not square(model):
         raise ValueError(
             "transformers' ViT pools by the class token, and its BEiT pools means of square images "
             "and patches only, with a norm behind; a classifier trained with "
