@@ -56,16 +56,21 @@ def draw_groups(axes: Axes, groups: Bars, form: str) -> None:
     for number in range(count):
         places = [place + (number - (count - 1) / 2) * width for place in range(len(groups))]
         bars = [group[number] for group in groups.values()]
-        drawn = axes.bar(
-            places, [bar.value for bar in bars], 0.92 * width, color=COLOURS[number % 3]
-        )
-        labels = [form.format(bar.value) for bar in bars]
-        for place, bar in zip(places, bars, strict=True):
-            if bar.deviation:
-                axes.errorbar(place, bar.value, bar.deviation, color=INK, linewidth=0.8, capsize=2)
-        axes.bar_label(drawn, labels, padding=1, fontsize=6.5, color=FAINT)
+        axes.bar(places, [bar.value for bar in bars], 0.92 * width, color=COLOURS[number % 3])
+        for place, (value, deviation) in zip(places, bars, strict=True):
+            if deviation:
+                axes.errorbar(place, value, deviation, color=INK, linewidth=0.7, capsize=1.5)
+            axes.annotate(
+                form.format(value),
+                (place, max(value, 0) + (deviation or 0)),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=6.5,
+                color=FAINT,
+            )
     axes.set_xticks(range(len(groups)), [name.replace(", ", ",\n") for name in groups], fontsize=8)
     axes.tick_params(length=0, colors=INK, labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FRAME)
-    axes.margins(y=0.15)
+    axes.margins(x=0.01, y=0.12)

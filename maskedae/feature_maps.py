@@ -133,8 +133,8 @@ def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> lis
                 row.append(panel(f"head {head}", colour(looks / looks.max()), opened))
             rows.append(row)
     which = ATTENTION_NOTES[bool(opened.encoder.prefix)]
-    blocks = ", ".join(map(str, layers))
-    note = f"{which}, in block {blocks}; each map is scaled to its own largest value."
+    where = f", in block {layers[0]}" if len(layers) == 1 else ""
+    note = f"{which}{where}; each map is scaled to its own largest value."
     opened.data.draw(rows, note, path)
     return skipped
 

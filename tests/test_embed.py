@@ -143,7 +143,8 @@ def test_killed_at_random_moments(place, whole, tmp_path):
     )
     assert int(done.stdout) >= 4
     assert pq.read_table(whole).equals(pq.read_table(out))
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    left = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".gone-")]
+    assert left == [out.name]  # a kill may have come while parts were being deleted
 
 
 def test_two_processes_give_the_same(place, whole, tmp_path):

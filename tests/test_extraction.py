@@ -131,6 +131,6 @@ def test_parts_of_something_else_are_kept(encoder, data, tmp_path):
 
 def test_nothing_is_left_of_a_write_that_was_interrupted(encoder, data, tmp_path):
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts/.train-00000.safetensors.draft").write_bytes(b"half")
+    (tmp_path / "parts/.train-00099.safetensors.draft").write_bytes(b"half")
     extracted(tmp_path / "parts", encoder, data)
     assert not list((tmp_path / "parts").glob(".*"))

@@ -36,7 +36,10 @@ def probe(opened: Opened) -> Path:
     parts, random = Parts(folder / "features", options.batch_size), fresh_encoder(opened)
     key = opened.key(sources, layers) | {"pools": pools, "random weights": digest(random)}
     if opened.state.is_main_process:
-        parts.open(key, options.overwrite)
+        if options.overwrite and parts.folder.exists():
+            parts.open(key, overwrite=True)  # which refuses what are no features
+            parts.remove()  # even those of the same key: files that were broken may be mended
+        parts.open(key)
     opened.state.wait_for_everyone()
     encode = encode_all(encoder, random, layers, pools)
     extract(parts, encode, opened.data, sources, options.workers)

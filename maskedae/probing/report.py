@@ -39,6 +39,9 @@ def show(found: list[Scores], skipped: list[Skipped], unscored: str) -> None:
     """Print the scores, the choice of the linear probe, and what was skipped."""
     console = Console(highlight=False)
     console.print(table(found))
+    if found[0].grid:
+        first = found[0].grid.heads[0].features
+        console.print(f"all scores but the linear probe's are of {first}")
     for scores in found:
         if scores.grid:
             head = scores.grid.chosen

@@ -38,10 +38,10 @@ class Protocol:
 
 
 class Score(NamedTuple):
-    """A number; where it is the mean of draws, these and their standard deviation."""
+    """A number, which may be the mean of several draws."""
 
     value: float
-    deviation: float | None = None
+    deviation: float | None = None  # standard deviation of the draws
     draws: list[float] | None = None
 
 
