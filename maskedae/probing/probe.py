@@ -1,12 +1,13 @@
 """From a checkpoint and data to scores."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from maskedae.encoder import Encoder
 from maskedae.extraction import Pooling, choose_layers, digest, extract, feature_names
-from maskedae.opening import Opened, open_sources
+from maskedae.opening import Opened, Sources, open_sources
 from maskedae.parts import Parts
 from maskedae.probing.candidates import encode_all, load_samples, why_unscored
 from maskedae.probing.report import show, write_scores
@@ -22,6 +23,23 @@ def fresh_encoder(opened: Opened) -> Encoder:
     return model.encoder.to(opened.state.device).eval()
 
 
+def extract_all(
+    opened: Opened, sources: Sources, parts: Parts, layers: list[int], pools: list[Pooling]
+) -> dict[str, Any]:
+    """Extract the features of all candidates; return all that they depend on."""
+    options, random = opened.options, fresh_encoder(opened)
+    key = opened.key(sources, layers) | {"pools": pools, "random weights": digest(random)}
+    if opened.state.is_main_process:
+        if options.overwrite and parts.folder.exists():
+            parts.open(key, overwrite=True)  # which refuses what are no features
+            parts.remove()  # even those of the same key: files that were broken may be mended
+        parts.open(key)
+    opened.state.wait_for_everyone()
+    encode = encode_all(opened.encoder, random, layers, pools)
+    extract(parts, encode, opened.data, sources, options.workers)
+    return key
+
+
 def probe(opened: Opened) -> Path:
     """Extract features, score them, write and print what came of it; return the folder."""
     options, encoder = opened.options, opened.encoder
@@ -33,16 +51,8 @@ def probe(opened: Opened) -> Path:
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)
     folder = options.out or Path("runs") / "probe" / options.checkpoint.absolute().stem
-    parts, random = Parts(folder / "features", options.batch_size), fresh_encoder(opened)
-    key = opened.key(sources, layers) | {"pools": pools, "random weights": digest(random)}
-    if opened.state.is_main_process:
-        if options.overwrite and parts.folder.exists():
-            parts.open(key, overwrite=True)  # which refuses what are no features
-            parts.remove()  # even those of the same key: files that were broken may be mended
-        parts.open(key)
-    opened.state.wait_for_everyone()
-    encode = encode_all(encoder, random, layers, pools)
-    extract(parts, encode, opened.data, sources, options.workers)
+    parts = Parts(folder / "features", options.batch_size)
+    key = extract_all(opened, sources, parts, layers, pools)
     if not opened.state.is_main_process:
         return folder
     names = feature_names(layers, pools)
