@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
+from timm.models._hub import save_for_hf
 from timm.models.vision_transformer import VisionTransformer
 from torch.testing import assert_close
 
@@ -89,6 +91,18 @@ def test_a_folder_of_the_hub_tells_all(tmp_path):
     assert loaded.config.size == (24, 40) and loaded.config.heads == 2
     assert loaded.recipe["data"]["init_args"] == {"mean": [0.3], "std": [0.2], "eval_crop": 0.9}
     assert loaded.recipe["licence"] == "mit" and loaded.model.answers.classes == ("a", "b", "c")
+    x = signal(other)
+    assert_close(loaded.model.eval()(x), other(x), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_folder_that_timm_itself_writes(tmp_path):
+    args = {**WIDE, "num_classes": 7, "global_pool": "avg"}
+    other = timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", **args).eval()
+    save_for_hf(other, tmp_path, model_args=args)
+    loaded = load_with_report(tmp_path)
+    assert loaded.report.complete and not loaded.report.notes
+    assert loaded.recipe["licence"] == "apache-2.0" and loaded.config.size == (24, 40)
     x = signal(other)
     assert_close(loaded.model.eval()(x), other(x), rtol=1e-5, atol=1e-5)
 
