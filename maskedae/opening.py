@@ -1,5 +1,6 @@
 """From a command line to a frozen encoder and the data it is to see."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ from jsonargparse import ArgumentParser, Namespace
 from maskedae.attention import set_kernel
 from maskedae.data import Data, Source
 from maskedae.encoder import Encoder
+from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
 from maskedae.runs import FREE
 from maskedae.viewing import data_node
 from maskedae.weights import Loaded, load_with_report
 
+STAMPED = 20_000  # files of a split whose sizes and times are looked at
 Sources = Mapping[str, Source]  # by split
 
 
@@ -44,12 +47,25 @@ class Opened(NamedTuple):
             "model": self.loaded.name,
             "weights": digest(self.encoder),
             "data": {split: source.fingerprint for split, source in sources.items()},
+            "files": {split: stamp(source) for split, source in sources.items()},
             "preparation": {
                 "class_path": self.settings["class_path"],
                 **{name: value for name, value in given if name not in free},
             },
             "layers": layers,
         }
+
+
+def stamp(source: Source) -> str:
+    """A digest of the sizes and times of a source's files, of many some, so that changes show."""
+    found = hashlib.blake2b(digest_size=8)
+    for index in spread(len(source), STAMPED):
+        try:
+            status = os.stat(source.name(index))
+            found.update(f"{status.st_size} {status.st_mtime_ns} ".encode())
+        except OSError:
+            found.update(b"none ")
+    return found.hexdigest()
 
 
 def make_parser(name: str) -> ArgumentParser:

@@ -160,11 +160,13 @@ def test_probe(run, tmp_path, capsys):
         assert scores["linear probe"]["value"] == found["linear"]["chosen"]["held_out"]
     assert len(node["candidates"]["trained"]["linear"]["grid"]) == 26
     assert node["skipped"][0]["reason"] == "empty file" and len(node["skipped"]) == 1
-    Image.new("RGB", (40, 40)).save(run / "pictures/a/broken.png")
     again = [*command, "--out", str(tmp_path / "probe")]
     assert main([*again, "--layers", "0"]) == 0 and "broken.png" in capsys.readouterr().out
     assert main([*again, "--pool", "class"]) == 1
     assert "features of other pools" in capsys.readouterr().err
+    Image.new("RGB", (40, 40)).save(run / "pictures/a/broken.png")
+    assert main(again) == 1
+    assert "features of other files; --overwrite" in capsys.readouterr().err
     assert main([*again, "--overwrite"]) == 0 and "broken.png" not in capsys.readouterr().out
     (run / "pictures/a/broken.png").unlink()
     with Image.open(tmp_path / "probe/bars.png") as picture:
