@@ -84,12 +84,14 @@ class Hub(ModelHubMixin, library_name="maskedae"):
             )
         model = load_with_report(folder, **model_kwargs).model
         if not isinstance(model, cls):
-            kind = type(model).__name__
-            raise ValueError(
-                f"{model_id} holds a {kind}, not a {cls.__name__}: {kind}.from_pretrained and "
-                f"maskedae.load fit"
-            )
+            raise ValueError(_other_class(model_id, type(model).__name__, cls.__name__))
         return model
+
+
+def _other_class(source: str, found: str, wanted: str) -> str:
+    return (
+        f"{source} holds a {found}, not a {wanted}: {found}.from_pretrained and maskedae.load fit"
+    )
 
 
 def public(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -52,9 +52,7 @@ def main(arguments: list[str]) -> int:
         options = parser.parse_args(_plain_lists(arguments))
     except Exception as error:
         raise ValueError(str(error).strip()) from error
-    out: Path = options.out
-    if out.exists() and not options.overwrite and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists; --overwrite replaces it, another --out keeps it")
+    check_place(options.out, options.overwrite)
 
     from maskedae.digest import check_digest, digest  # only now: help should come at once
     from maskedae.weights import load_with_report
@@ -70,13 +68,23 @@ def main(arguments: list[str]) -> int:
     if options.digest:
         check_digest(found, options.digest)
         print("the digest is as expected")
-    place = source if source.startswith("hf-hub:") else Path(source).name
-    assert loaded.model.encoder.recipe is not None
-    loaded.model.encoder.recipe |= {"digest": found, "source": place}
-    (out / "README.md").unlink(missing_ok=True)  # the card of what is replaced
-    loaded.model.save_pretrained(out)
-    print(f"wrote {out}; every CHECKPOINT may be {out}, and in Python: maskedae.load({str(out)!r})")
+    write(loaded.model, options.out, source, found)
     return 0
+
+
+def check_place(out: Path, overwrite: bool) -> None:
+    """Raise ValueError where something would be lost."""
+    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} exists; --overwrite replaces it, another --out keeps it")
+
+
+def write(model: Any, out: Path, source: str, digest: str) -> None:
+    """Save a model that remembers where it comes from; say how to use it."""
+    place = source if source.startswith("hf-hub:") else Path(source).name
+    model.encoder.recipe |= {"digest": digest, "source": place}
+    (out / "README.md").unlink(missing_ok=True)  # the card of what is replaced
+    model.save_pretrained(out)
+    print(f"wrote {out}; every CHECKPOINT may be {out}, and in Python: maskedae.load({str(out)!r})")
 
 
 def _plain_lists(arguments: list[str]) -> list[str]:

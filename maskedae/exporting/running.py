@@ -76,16 +76,27 @@ def export(
     with tempfile.TemporaryDirectory(prefix=".export-", dir=place) as draft:
         written = write(model, Path(draft), out.name if single else None)
         apart = compare(written, Path(draft), say)
-        if not single and not (Path(draft) / CARD).exists():
-            card = export_card(written.library, model.recipe, written.use.format(out="DIR"))
-            card.save(Path(draft) / CARD)
+        if not single:
+            add_card(model, written, Path(draft) / CARD)
         for path in Path(draft).iterdir():
             shutil.move(path, place / path.name)
-    say(f"wrote {out}\n{written.use.format(out=place)}")
-    head = model.recipe.get("head", {})
-    if head.get("kind") == "value":
-        say(f"its outputs are standardised: value = output * {head['std']} + {head['mean']}")
+    say(f"wrote {out}\n{written.use.format(out=place)}{remark(model)}")
     return apart
+
+
+def remark(model: Model) -> str:
+    """What a user of the outputs must know."""
+    head = model.recipe.get("head", {})
+    if head.get("kind") != "value":
+        return ""
+    return f"\nits outputs are standardised: value = output * {head['std']} + {head['mean']}"
+
+
+def add_card(model: Model, written: Written, path: Path) -> None:
+    """Write a card where there is none."""
+    if not path.exists():
+        use = written.use.format(out="DIR")
+        export_card(written.library, model.recipe, use).save(path)
 
 
 def refuse_to_overwrite(out: Path, place: Path, single: bool) -> None:

@@ -34,9 +34,7 @@ def tell(foreign: Foreign) -> Told:
     settings = {"num_classes": config.get("num_classes") or 0, **settings}
     settings = {"global_pool": pool, **settings} if pool else settings
     with torch.device("meta"):
-        model = create_model(name, **settings)
-    if type(model) is not VisionTransformer:
-        raise ValueError(f"timm's {name} is no plain vision transformer; those alone fit")
+        model: Any = create_model(name, **settings)
     check(model, name)
     if "img_size" not in settings and published.get("input_size"):
         settings["img_size"] = published["input_size"][1:]
@@ -54,7 +52,12 @@ def tell(foreign: Foreign) -> Told:
 
 def check(model: Any, name: str) -> None:
     """Raise ValueError where timm's model works in another way, which no weight shows."""
-    act = model.blocks[0].mlp.act
+    from timm.models.vision_transformer import VisionTransformer
+
+    if type(model) is not VisionTransformer:
+        raise ValueError(f"timm's {name} is no plain vision transformer; those alone fit")
+    first: Any = model.blocks[0]
+    act = first.mlp.act
     if not isinstance(act, nn.GELU) or act.approximate != "none":
         raise ValueError(f"timm's {name} has the activation {act}; GELU alone fits")
     normed = isinstance(model.fc_norm, nn.LayerNorm)
@@ -87,12 +90,32 @@ def arguments(model: Model) -> dict[str, Any]:
 
 def export(model: Model, folder: Path, _: str | None) -> Written:
     """Write a folder that timm opens by local-dir:, and whose weights fit create_model."""
-    recipe, given = model.recipe, arguments(model)
+    given = arguments(model)
     name = NAMES.get(given["embed_dim"], "vit_base_patch16_224")
     state = plain_head(model, {k: v for k, v in state_of(model).items() if "decoder." not in k})
     save_plain(folder / WEIGHTS, OFFICIAL.to_theirs(state))
+    config = {
+        "architecture": name,
+        "num_classes": given["num_classes"],
+        "num_features": given["embed_dim"],
+        "global_pool": given["global_pool"],
+        "model_args": given,
+        "pretrained_cfg": published(model, given),
+    }
+    write_json(folder / "config.json", config)
+    options = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    use = (
+        'timm.create_model("local-dir:{out}", pretrained=True)\n'
+        f'timm.create_model("{name}", checkpoint_path="{{out}}/{WEIGHTS}", {options})'
+    )
+    return Written(use, "timm", partial(compare, model))
+
+
+def published(model: Model, given: dict[str, Any]) -> dict[str, Any]:
+    """What timm calls pretrained_cfg: how pictures are prepared, what answers mean, the licence."""
+    recipe = model.recipe
     mean, std = (part.flatten().tolist() for part in statistics(model))
-    published = {
+    told = {
         "tag": "maskedae",
         "input_size": [given["in_chans"], *given["img_size"]],
         "fixed_input_size": True,
@@ -107,21 +130,7 @@ def export(model: Model, folder: Path, _: str | None) -> Written:
         "license": recipe.get("licence"),
         "label_names": recipe.get("head", {}).get("classes") or None,
     }
-    config = {
-        "architecture": name,
-        "num_classes": given["num_classes"],
-        "num_features": given["embed_dim"],
-        "global_pool": given["global_pool"],
-        "model_args": given,
-        "pretrained_cfg": {key: value for key, value in published.items() if value is not None},
-    }
-    write_json(folder / "config.json", config)
-    options = ", ".join(f"{key}={value!r}" for key, value in given.items())
-    use = (
-        'timm.create_model("local-dir:{out}", pretrained=True)\n'
-        f'timm.create_model("{name}", checkpoint_path="{{out}}/{WEIGHTS}", {options})'
-    )
-    return Written(use, "timm", partial(compare, model))
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def state_of(model: Model) -> dict[str, Tensor]:
