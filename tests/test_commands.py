@@ -145,7 +145,6 @@ def test_pictures_never_show_hidden_pixels(tiny):
 
 
 def test_probe(run, tmp_path, capsys):
-    torch.set_num_threads(1)  # two that share a busy core wait for each other
     (run / "pictures/a/broken.png").write_bytes(b"")
     command = ["probe", str(run / "run"), "--data.root", str(run / "pictures"), "--seeds", "2"]
     assert main([*command, "--out", str(tmp_path / "probe"), "--k", "1", "500"]) == 0

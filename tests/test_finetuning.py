@@ -29,10 +29,8 @@ SMALL = ["--model.name=mae_vit_tiny_patch16", *SMALL, "--model.heads=2"]
 
 @pytest.fixture(autouse=True)
 def fresh_accelerator():
-    torch.set_num_threads(1)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
-    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="module")

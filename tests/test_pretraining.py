@@ -24,13 +24,6 @@ def fresh_accelerator():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(2)
-
-
 @pytest.fixture
 def place(tmp_path):
     write_pictures(tmp_path / "pictures")

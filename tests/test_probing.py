@@ -30,11 +30,6 @@ from training import RECIPE, write_pictures  # noqa: E402
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)  # two that share a busy core wait for each other
-
-
 def blobs(count, width=8, classes=4, noise=1.0, seed=0):
     """Classes that overlap a little."""
     generator = torch.Generator().manual_seed(seed)

@@ -67,7 +67,6 @@ def test_killed_at_random_moments(place):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_end_in_good_order(place, tmp_path, monkeypatch, capsys, number):
     folder, command = place
-    torch.set_num_threads(1)
     take = Stepper.take
 
     def interrupt(self, step, *rest):
@@ -122,7 +121,6 @@ sys.exit(main(sys.argv[1:]))
 
 def test_readers_in_other_processes_change_nothing(place, tmp_path):
     folder, command = place
-    torch.set_num_threads(1)
     assert main([*command, str(tmp_path / "run"), "--train.workers=2"]) == 0
     assert same(folder / "whole", tmp_path / "run")
 
@@ -152,7 +150,6 @@ def test_another_run_is_never_lost(place, tmp_path, capsys):
 def test_overwriting_begins_anew(place, tmp_path):
     folder, command = place
     out = tmp_path / "run"
-    torch.set_num_threads(1)
     assert main([*command, str(out), "--train.epochs=1", "--train.seed=5"]) == 0
     assert main([*command, str(out), "--overwrite"]) == 0
     assert same(folder / "whole", out)
