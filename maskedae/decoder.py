@@ -4,20 +4,31 @@ import torch
 from torch import Tensor, nn
 
 from maskedae.masking import Mask, take
-from maskedae.positions import Positions
+from maskedae.positions import Places
 from maskedae.transformer import Blocks, Tower, init_linear
 
 
 class Decoder(nn.Module):
     """Stand one learned token in for every hidden patch, and decode (arXiv:2111.06377, section 3).
 
-    Attention does not care about order, so the patches are not put back in theirs.
+    Attention does not care about order, so the patches are not put back in theirs. With a class
+    token of its own, which starts at zero, it does not see the prefix tokens of the encoder.
     """
 
-    def __init__(self, latent: int, positions: Positions, values: int, tower: Tower) -> None:
+    def __init__(
+        self,
+        latent: int,
+        positions: Places,
+        values: int,
+        tower: Tower,
+        embed_bias: bool = True,
+        own_class_token: bool = False,
+    ) -> None:
         super().__init__()
-        self.embed = nn.Linear(latent, tower.width)
+        self.embed = nn.Linear(latent, tower.width, bias=embed_bias)
         self.mask_token = nn.Parameter(torch.empty(1, 1, tower.width).normal_(std=0.02))
+        token = torch.zeros(1, positions.prefix, tower.width)
+        self.class_token = nn.Parameter(token) if own_class_token else None
         self.positions = positions
         self.blocks = Blocks(tower)
         self.norm = nn.LayerNorm(tower.width, eps=tower.eps)
@@ -32,7 +43,14 @@ class Decoder(nn.Module):
         gaps = self.mask_token.expand(*mask.hidden.shape, -1)
         prefix = self.positions.prefixed().expand(len(latent), -1, -1)
         places = torch.cat([prefix, self.positions(torch.cat(mask, dim=1))], dim=1)
-        return self.blocks(torch.cat([self.embed(latent), gaps], dim=1) + places, last)
+        return self.blocks(torch.cat([self._seen(latent, mask), gaps], dim=1) + places, last)
+
+    def _seen(self, latent: Tensor, mask: Mask) -> Tensor:
+        """What comes of the encoder: (B, its prefix + V, its D) -> (B, prefix + V, D)."""
+        if self.class_token is None:
+            return self.embed(latent)
+        patches = self.embed(latent[:, -mask.visible.shape[1] :])
+        return torch.cat([self.class_token.expand(len(latent), -1, -1), patches], dim=1)
 
     def forward(self, latent: Tensor, mask: Mask) -> Tensor:
         """Predict what is hidden: (B, prefix + V, D) -> (B, M, P)."""

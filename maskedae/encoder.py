@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
 from maskedae.patches import PatchEmbed
-from maskedae.positions import Positions
+from maskedae.positions import Places
 from maskedae.transformer import Blocks, Tower, init_linear, set_checkpointing
 
 POOLS: dict[str, Pool] = {"mean": "mean", "class": "class", "avg": "mean", "token": "class"}
@@ -21,15 +21,16 @@ class Encoder(nn.Module):
     features are those of timm, so that what works with its models works with this one.
     """
 
-    def __init__(self, embed: PatchEmbed, positions: Positions, tower: Tower) -> None:
+    def __init__(self, embed: PatchEmbed, positions: Places, tower: Tower) -> None:
         super().__init__()
         self.embed, self.positions = embed, positions
         self.width, self.prefix = tower.width, positions.prefix
-        self.class_token = nn.Parameter(torch.empty(1, self.prefix, tower.width).normal_(std=0.02))
+        token = torch.empty(1, self.prefix, tower.width).normal_(std=0.02)
+        self.class_token = nn.Parameter(token) if self.prefix else None
         self.blocks = Blocks(tower)
         self.norm: nn.Module = nn.LayerNorm(tower.width, eps=tower.eps)
         self.head = Head(tower.width, self.prefix)
-        self.eps = tower.eps
+        self.eps = self.head_eps = tower.eps
         self.recipe: dict[str, Any] | None = None  # rebuilds the model that this is a part of
         init_linear(self.blocks)
 
@@ -53,6 +54,8 @@ class Encoder(nn.Module):
                 f"channels=... to build one that fits"
             )
         patches = self.embed(signal, visible) + self.positions(visible)
+        if self.class_token is None:
+            return patches
         prefix = (self.class_token + self.positions.prefixed()).expand(len(signal), -1, -1)
         return torch.cat([prefix, patches], dim=1)
 
@@ -92,12 +95,12 @@ class Encoder(nn.Module):
             return
         if pool == "class" and not self.prefix:
             raise ValueError("this encoder has no class token; pool by mean")
-        device, eps = self.class_token.device, self.eps
+        device, eps = self.embed.weight.device, self.head_eps
         self.head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps).to(device)
         if self.head.replaces_norm:
             self.norm = nn.Identity()
         elif isinstance(self.norm, nn.Identity):
-            self.norm = nn.LayerNorm(self.width, eps=eps).to(device)
+            self.norm = nn.LayerNorm(self.width, eps=self.eps).to(device)
 
     def get_classifier(self) -> nn.Module:
         """The linear map from features to logits."""
@@ -200,7 +203,8 @@ class Encoder(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that are not to be decayed in fine-tuning."""
-        return {"class_token", "positions.table"}
+        tables = (f"positions.{name}" for name, _ in self.positions.named_parameters())
+        return {"class_token", *tables}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Compute activations again in the backward pass instead of keeping them, or not."""

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from maskedae.layouts import State
 from maskedae.patches import PatchEmbed
-from maskedae.positions import Positions, resample
+from maskedae.positions import Places
 
 
 @dataclass
@@ -64,21 +63,22 @@ def fit(before: nn.Module, model: nn.Module, state: State, report: Report) -> No
     old = dict(before.named_modules())
     for name, part in model.named_modules():
         was = old.get(name)
-        if isinstance(part, Positions) and isinstance(was, Positions):
+        if isinstance(part, Places) and isinstance(was, Places):
             _fit_positions(name, was, part, state, report)
         elif isinstance(part, PatchEmbed) and f"{name}.weight" in state:
             _fit_kernel(name, part, state, report)
 
 
-def _fit_positions(
-    name: str, was: Positions, part: Positions, state: State, report: Report
-) -> None:
-    table = state.get(key := f"{name}.table")
-    if table is None or was.grid == part.grid:
+def _fit_positions(name: str, was: Places, part: Places, state: State, report: Report) -> None:
+    if was.grid == part.grid:
         return
-    if table.shape[1] == part.prefix + torch.Size(was.grid).numel():
-        prefix, rows = table[0, : part.prefix], table[0, part.prefix :]
-        state[key] = torch.cat([prefix, resample(rows, was.grid, part.grid)]).unsqueeze(0)
+    rows = {key: len(table[0]) for key, table in was.named_parameters()}
+    tables = {key: state[f"{name}.{key}"] for key in rows if f"{name}.{key}" in state}
+    if not rows:
+        report.notes.append(f"computed anew: {name} for {part.grid} instead of {was.grid}")
+    elif rows == {key: table.shape[1] for key, table in tables.items()}:
+        fitted = part.stretch(tables, was.grid)
+        state |= {f"{name}.{key}": table for key, table in fitted.items()}
         report.resized.append(f"resized: {name} from {was.grid} to {part.grid}, bicubic")
 
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskedae.layouts import State
+
 
 def sincos(grid: tuple[int, ...], width: int) -> Tensor:
     """Fixed sine-cosine codes of every patch, row-major: (N, D) (arXiv:2111.06377, official code).
@@ -17,6 +19,16 @@ def sincos(grid: tuple[int, ...], width: int) -> Tensor:
     angles = [place.flatten()[:, None] * rates for place in reversed(places)]
     codes = torch.cat([code for angle in angles for code in (angle.sin(), angle.cos())], dim=1)
     return F.pad(codes, (0, width - codes.shape[1])).float()
+
+
+def sinusoid(rows: int, width: int) -> Tensor:
+    """Fixed codes of a row of places: (N, D) (arXiv:1706.03762, section 3.5).
+
+    Sine and cosine take turns, of the place times 10000^(-2k / D).
+    """
+    rates = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angles = torch.arange(rows, dtype=torch.float64)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].float()
 
 
 def resample(table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
@@ -37,14 +49,26 @@ def resample(table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tenso
 
 
 class Positions(nn.Module):
-    """A table with a row for every patch of a grid, after the rows of the prefix tokens."""
+    """A table with a row for every patch of a grid, after the rows of the prefix tokens.
+
+    A table that is not stored never learns, and no file holds it.
+    """
 
     def __init__(
-        self, table: Tensor, grid: tuple[int, ...], prefix: int = 0, learned: bool = False
+        self,
+        table: Tensor,
+        grid: tuple[int, ...],
+        prefix: int = 0,
+        learned: bool = False,
+        stored: bool = True,
     ) -> None:
         super().__init__()
         self.grid, self.prefix = grid, prefix
-        self.table = nn.Parameter(table.unsqueeze(0), requires_grad=learned)  # (1, prefix + N, D)
+        self.table: Tensor  # (1, prefix + N, D)
+        if stored:
+            self.table = nn.Parameter(table.unsqueeze(0), requires_grad=learned)
+        else:
+            self.register_buffer("table", table.unsqueeze(0), persistent=False)
 
     @classmethod
     def sincos(cls, grid: tuple[int, ...], width: int, prefix: int = 0) -> "Positions":
@@ -58,6 +82,11 @@ class Positions(nn.Module):
         table = nn.init.trunc_normal_(torch.empty(rows, width), std=0.02)
         return cls(table, grid, prefix, learned=True)
 
+    @classmethod
+    def counted(cls, grid: tuple[int, ...], width: int) -> "Positions":
+        """Fixed codes of a patch's number, row-major, whatever the grid; they are not stored."""
+        return cls(sinusoid(torch.Size(grid).numel(), width), grid, stored=False)
+
     def prefixed(self) -> Tensor:
         """Rows of the prefix tokens: (1, prefix, D)."""
         return self.table[:, : self.prefix]
@@ -66,3 +95,45 @@ class Positions(nn.Module):
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
         rows = self.table[:, self.prefix :]
         return rows if index is None else F.embedding(index, rows[0])
+
+    def stretch(self, tables: State, old: tuple[int, ...]) -> State:
+        """The tables of another grid for this one."""
+        table = tables["table"][0]
+        rows = resample(table[self.prefix :], old, self.grid)
+        return {"table": torch.cat([table[: self.prefix], rows]).unsqueeze(0)}
+
+
+class SeparablePositions(nn.Module):
+    """Learned codes of places along the first axis, and across the others, that add up.
+
+    (arXiv:2205.09113, section 3.)
+    """
+
+    def __init__(self, grid: tuple[int, ...], width: int, prefix: int = 0) -> None:
+        super().__init__()
+        self.grid, self.prefix = grid, prefix
+        self.along = _learned(grid[0], width)
+        self.across = _learned(torch.Size(grid[1:]).numel(), width)
+        self.prefix_table = _learned(prefix, width) if prefix else None
+
+    def prefixed(self) -> Tensor:
+        """Rows of the prefix tokens: (1, prefix, D)."""
+        return self.across[:, :0] if self.prefix_table is None else self.prefix_table
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
+        rows = (self.along[:, :, None] + self.across[:, None]).flatten(1, 2)
+        return rows if index is None else F.embedding(index, rows[0])
+
+    def stretch(self, tables: State, old: tuple[int, ...]) -> State:
+        """The tables of another grid for this one."""
+        along = resample(tables["along"][0], old[:1], self.grid[:1]).unsqueeze(0)
+        across = resample(tables["across"][0], old[1:], self.grid[1:]).unsqueeze(0)
+        return {**tables, "along": along, "across": across}
+
+
+def _learned(rows: int, width: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, width), std=0.02))
+
+
+Places = Positions | SeparablePositions
