@@ -1,11 +1,27 @@
 """What the outputs of a classifier mean."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from torch import Tensor
 
 Kind = Literal["class", "classes", "value"]
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that can be told apart: ImageNet has two kinds of crane.
+
+    >>> unique(["crane", "tench", "crane"])
+    ('crane', 'tench', 'crane (2)')
+    """
+    seen = Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -18,7 +34,7 @@ class Answers:
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", unique(self.classes))
 
     @property
     def outputs(self) -> int:

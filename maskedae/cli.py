@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from io import TextIOWrapper
 
 from maskedae import __version__
 from maskedae.hints import nearest
@@ -39,6 +40,9 @@ def usage() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status. What a user can mend is told without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be of any bytes
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0

@@ -9,11 +9,12 @@ from torch import nn
 
 from maskedae.card import make_card
 from maskedae.checkpoints import WEIGHTS, write_weights
+from maskedae.data import PLACES
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PLACES = ("root", "val_root", "weights")  # of data: where they lie on one machine
+PRIVATE = (*PLACES, "weights")  # settings of data that mean nothing on another machine
 
 
 class Hub(ModelHubMixin, library_name="maskedae"):
@@ -95,10 +96,11 @@ def _other_class(source: str, found: str, wanted: str) -> str:
 
 
 def public(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe without the places of data on one machine."""
+    """A recipe without the places of data and weights on one machine."""
     data = dict(recipe.get("data", {}))
     if "init_args" in data:
-        data["init_args"] = {k: v for k, v in data["init_args"].items() if k not in PLACES}
+        data["init_args"] = {k: v for k, v in data["init_args"].items() if k not in PRIVATE}
+    recipe = {name: part for name, part in recipe.items() if name != "init"}
     return {**recipe, "data": data} if data else recipe
 
 

@@ -40,7 +40,9 @@ def adamw(
     if layer_decay is None:
         groups = param_groups_weight_decay(model, weight_decay)
     else:
-        spared: Any = model.no_weight_decay  # type: ignore[operator, unused-ignore]
+        spared: Any = getattr(model, "no_weight_decay", None)
+        if spared is None:
+            raise ValueError("train.layer_decay is for fine-tuning: this model has no such layers")
         groups = param_groups_layer_decay(model, weight_decay, spared(), layer_decay=layer_decay)
     return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
 

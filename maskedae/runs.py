@@ -1,6 +1,7 @@
 """Run folders: what a training leaves behind."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from maskedae.checkpoints import Checkpoints, write_whole
+from maskedae.data import PLACES
 from maskedae.loading import Skipped
 
 # What a run writes; config.yaml, by which a run is known, first when it is made, last when deleted.
@@ -29,9 +31,8 @@ FREE = {
     "train.look_every_epochs",
     "train.max_nonfinite",
     "train.trackers",
-    "data.init_args.root",
-    "data.init_args.val_root",
     "data.init_args.max_bad_share",
+    *(f"data.init_args.{name}" for name in PLACES),
 }
 
 
@@ -44,6 +45,11 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
         for key, part in node.items()
         for name, value in flatten(part, f"{prefix}.{key}" if prefix else key).items()
     }
+
+
+def finite(value: Any) -> Any:
+    """What JSON has a word for: a number that is none becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Run:
@@ -136,6 +142,7 @@ class Run:
                     self._append("skipped.jsonl", {"file": name, "reason": reason})
 
     def _append(self, name: str, row: dict[str, Any]) -> None:
+        row = {name: finite(value) for name, value in row.items()}
         line = json.dumps(row, ensure_ascii=True) + "\n"
         handle = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:

@@ -70,6 +70,8 @@ class Train:
                 raise ValueError(f"train.{name} is {getattr(self, name)}; 1 or more would fit")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(f"train.layer_decay is {self.layer_decay}; (0, 1] would fit")
+        if self.layer_decay is not None and self.optimizer == "lars":
+            raise ValueError("train.layer_decay goes with adamw; lars trains all layers alike")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train.ema is {self.ema}; a share such as 0.9999 would fit")
 
@@ -96,7 +98,7 @@ class Finetune:
     frozen: bool = False
     """Train nothing but the head."""
     batch_norm: bool = False
-    """Normalise what enters the head over the batch, as in the published linear probe."""
+    """Normalise what enters the head over a micro-batch, as in the published linear probe."""
 
     def __post_init__(self) -> None:
         for name in ("mixup", "cutmix"):

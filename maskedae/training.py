@@ -180,7 +180,7 @@ class Trainer:
         total, count = self.losses
         self.losses = [0.0, 0.0]
         score = self.scores.get(self.task.score, -total / count if count else None)
-        if not self.step or self.streak or score is None:
+        if not self.step or self.streak or score is None or not math.isfinite(score):
             return False
         if self.best is not None and score <= self.best:
             return False

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import maskedae
+from maskedae.checkpoints import write_weights
 from maskedae.classifier import Classifier
 from maskedae.cli import main
 
@@ -121,17 +122,44 @@ def torchrun(*arguments):
     return subprocess.run(whole, check=True, env=ONE_THREAD, capture_output=True, text=True)
 
 
-def test_two_processes_do_as_one_that_accumulates(place):
-    """What is mixed depends on the micro-batch, which is the same for 2 x 1 and 1 x 2."""
+@pytest.mark.parametrize("norm", [[], ["--finetune.pool=class", "--finetune.batch_norm=true"]])
+def test_two_processes_do_as_one(place, tmp_path, norm):
+    """Samples are mixed in pairs that do not depend on how a batch is divided."""
     folder, command = place
-    one, two = folder / "one", folder / "two"
-    assert main([*command, str(one), "--train.accumulate=2"]) == 0
-    torchrun(*command, str(two))
+    if not norm:
+        one, two = folder / "whole", tmp_path / "two"
+        torchrun(*command, str(two))
+    else:  # batch norm does see how it is divided, as published
+        one, two = tmp_path / "one", tmp_path / "two"
+        assert main([*command, str(one), *norm, "--train.accumulate=2"]) == 0
+        torchrun(*command, str(two), *norm)
     first, second = weights(one), weights(two)
-    for name in first:
+    trained = [
+        name for name in first if not name.endswith(("running_mean", "running_var", "tracked"))
+    ]
+    for name in trained:
         torch.testing.assert_close(second[name], first[name], rtol=1e-5, atol=1e-6, msg=name)
-    pairs = zip(rows(one), rows(two), strict=True)
-    assert all(a.get("acc1") == b.get("acc1") for a, b in pairs)
+    if not norm:
+        pairs = zip(rows(one), rows(two), strict=True)
+        assert all(a.get("acc1") == b.get("acc1") for a, b in pairs)
+
+
+def test_scores_are_those_of_the_weights_that_are_saved(place, tmp_path):
+    """Also with batch norm, of which every process has statistics of its own."""
+    folder, command = place
+    norm = ["--finetune.pool=class", "--finetune.batch_norm=true", "--train.ema=null"]
+    torchrun(*command, str(tmp_path / "run"), *norm, "--train.base_lr=0.2")
+    assert main(["evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "e")]) == 0
+    found = json.loads((tmp_path / "e/scores.json").read_text())["scores"]
+    last = [row for row in rows(tmp_path / "run") if "acc1" in row][-1]
+    assert found["val_loss"] == pytest.approx(last["val_loss"], rel=1e-5)
+
+
+def test_mixing_takes_pairs(place, tmp_path, capsys):
+    _, command = place
+    assert main([*command, str(tmp_path / "run"), "--train.batch_size=9"]) == 1
+    assert "does not divide into pairs" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_evaluation_counts_every_sample_once(place, tmp_path):
@@ -140,7 +168,7 @@ def test_evaluation_counts_every_sample_once(place, tmp_path):
     command = ["evaluate", str(folder / "whole"), "--split=train", "--out"]
     assert main([*command, str(tmp_path / "one")]) == 0
     said = torchrun(*command, str(tmp_path / "two")).stdout
-    assert said.count("broken.png") <= 1
+    assert said.count("broken.png") == 1
     one, two = ((tmp_path / name / "predictions.csv").read_text() for name in ("one", "two"))
     assert one == two
     (folder / "pictures/a/broken.png").unlink()
@@ -204,6 +232,37 @@ def test_from_scratch_and_to_another_size(place, tmp_path, capsys):
     assert model(torch.randn(1, 3, 32, 48)).shape == (1, 2)
 
 
+def test_words_are_not_taken_for_files(place, tmp_path, monkeypatch):
+    """A folder named like a setting changes nothing; places in a recipe become absolute."""
+    folder, _ = place
+    (tmp_path / "class").mkdir()
+    (tmp_path / "none").mkdir()
+    (tmp_path / "pictures").symlink_to(folder / "pictures")
+    monkeypatch.chdir(tmp_path)
+    recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=1)
+    start = ["finetune", str(recipe), "--init=none", "--data.root=pictures", *SMALL]
+    assert main([*start, "--out=run"]) == 0
+    stored = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert stored["init"] == "none" and stored["data"]["init_args"]["labels"] == "class"
+    assert stored["data"]["init_args"]["root"] == str(tmp_path / "pictures")
+
+
+def test_a_file_does_not_choose_the_code_that_reads_data(place, tmp_path, capsys):
+    folder, _ = place
+    (tmp_path / "trap.py").write_text("raise SystemExit('trapped')")
+    model = maskedae.load(folder / "whole")
+    recipe = {**model.recipe, "data": {"class_path": "trap.Data"}}
+    write_weights(tmp_path / "model.safetensors", model.state_dict(), recipe)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        picture = str(folder / "pictures/a/000.png")
+        assert main(["predict", str(tmp_path / "model.safetensors"), picture]) == 0
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert "not opened at a checkpoint's word" in capsys.readouterr().err
+    assert "trap" not in sys.modules
+
+
 def test_the_recipe_of_another_model_is_refused(place, tmp_path, capsys):
     folder, _ = place
     command = ["finetune", "mae_finetune_vit_base_imagenet", "--init", str(folder / "pre")]
@@ -217,6 +276,7 @@ def test_frozen_trains_nothing_but_the_head(place, tmp_path):
     folder, command = place
     probe = ["--finetune.frozen=true", "--finetune.pool=class", "--finetune.batch_norm=true"]
     probe += ["--train.optimizer=lars", "--train.ema=null", "--train.epochs=10"]
+    probe += ["--train.layer_decay=null"]
     probe += ["--finetune.mixup=0", "--finetune.cutmix=0", "--finetune.smoothing=0"]
     out = tmp_path / "probe"
     assert main([*command, str(out), *probe, "--train.base_lr=100"]) == 0

@@ -52,31 +52,40 @@ def test_losses_of_other_labels():
     assert VALUE.read(torch.tensor([[0.5]])).tolist() == [11.0]
 
 
-@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0), (0, 1.0), (0.8, 1.0)])
-def test_mixing(mixup, cutmix):
-    images = torch.arange(6.0)[:, None, None, None].expand(6, 1, 16, 16).contiguous()
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0), (0, 1.0), (0.8, 1)])
+@pytest.mark.parametrize("size", [(16, 16), (4, 16, 16)])
+def test_mixing(mixup, cutmix, size):
+    ones = (1,) * (1 + len(size))
+    images = torch.arange(6.0).view(6, *ones).expand(6, 2, *size).contiguous()
     labels, mix = torch.tensor([0, 1, 2, 0, 1, 2]), Mixing(THREE, mixup, cutmix)
-    kinds = set()
-    for seed in range(20):
-        mixed, shares = mix(images.clone(), labels, seed)
+    partner = torch.tensor([1.0, 0, 3, 2, 5, 4])
+    kinds, lone = set(), set()
+    for seed in range(0, 60, 3):
+        seeds = [seed, seed + 1, seed + 2]
+        mixed, shares = mix(images.clone(), labels, seeds)
         assert_close(shares.sum(dim=1), torch.ones(6))
         # The share of the label is the share of the picture.
-        means, partner = mixed.mean(dim=(1, 2, 3)), images.roll(1, 0)[:, 0, 0, 0]
-        own = shares[torch.arange(6), labels]
+        means, own = mixed.flatten(1).mean(dim=1), shares[torch.arange(6), labels]
         assert_close(means, own * torch.arange(6.0) + (1 - own) * partner, atol=1e-4, rtol=0)
-        kinds.add(bool((mixed.unique() == mixed.unique().round()).all()))
-        again = mix(images.clone(), labels, seed)
-        assert mixed.equal(again[0]) and shares.equal(again[1])
-    assert kinds >= ({True} if not mixup else {False})
-    assert kinds == {True, False} if mixup and cutmix else True
+        kinds |= {bool((pair == pair.round()).all()) for pair in mixed.split(2)}
+        lone.add(round(float(own[0]), 3) == round(float(own[2]), 3))
+        # Numbers are those of the pair, however a batch is divided.
+        parts = [
+            mix(images[2 * n : 2 * n + 2].clone(), labels[2 * n : 2 * n + 2], [seeds[n]])
+            for n in range(3)
+        ]
+        assert mixed.equal(torch.cat([part[0] for part in parts]))
+        assert shares.equal(torch.cat([part[1] for part in parts]))
+    assert kinds == ({True, False} if mixup and cutmix else {True} if cutmix else {False})
+    assert False in lone
 
 
 def test_mixing_nothing_and_other_labels():
     images, labels = torch.randn(2, 1, 4, 4), torch.tensor([0, 1])
-    assert Mixing(THREE, 0, 0)(images, labels, 1)[1] is labels
-    _, shares = Mixing(MANY, 1.0, 0)(images, torch.tensor([[True, False, True], [False] * 3]), 3)
+    assert Mixing(THREE, 0, 0)(images, labels, [1])[1] is labels
+    _, shares = Mixing(MANY, 1, 0)(images, torch.tensor([[True, False, True], [False] * 3]), [3])
     assert shares[0].equal(shares.sum(dim=0) - shares[1]) and 0 < shares[0, 0] < 1
-    _, values = Mixing(VALUE, 1.0, 0)(images, torch.tensor([8.0, 12.0]), 3)
+    _, values = Mixing(VALUE, 1, 0)(images, torch.tensor([8.0, 12.0]), [3])
     assert values.shape == (2, 1) and 8 < values[0] < 12
     assert loss(VALUE, torch.zeros(2, 1), values).isfinite()
 
@@ -130,6 +139,8 @@ def test_what_a_source_teaches():
 def test_guessing_blindly():
     train, labels = torch.tensor([0, 1, 1, 2]), torch.tensor([1, 2, 2, 1, 1])
     assert guess(THREE, train, labels) == ("always answering b", pytest.approx(0.6))
+    assert guess(VALUE, torch.tensor([9.0, 11.0]), torch.tensor([9.0, 11.0]))[1] == 0
+    assert guess(VALUE, torch.tensor([9.0, 11.0]), torch.tensor([11.0, 13.0]))[1] == -4
     truths = torch.tensor([[1, 0, 0], [1, 1, 0]]).bool()
     assert guess(MANY, truths, truths)[1] == pytest.approx(0.75)
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from maskedae.data import PLACES
 from maskedae.recipe import make, plain
 
 TASKS = {"pretrain": "maskedae.pretraining", "finetune": "maskedae.finetuning.finetune"}
@@ -20,13 +21,23 @@ def add_run_options(parser: ArgumentParser, name: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help="delete the run, begin anew")
 
 
-def from_anywhere(node: Any) -> Any:
-    """Settings with the paths in them made absolute, so that a stored recipe runs anywhere."""
-    if isinstance(node, dict):
-        return {name: from_anywhere(value) for name, value in node.items()}
-    if isinstance(node, list):
-        return [from_anywhere(value) for value in node]
-    return str(Path(node).absolute()) if isinstance(node, str) and Path(node).exists() else node
+def absolute(place: Any) -> Any:
+    """A path, or several, made absolute."""
+    if isinstance(place, list):
+        return [absolute(one) for one in place]
+    return str(Path(place).expanduser().absolute()) if isinstance(place, str) else place
+
+
+def from_anywhere(config: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with the paths in it made absolute, so that it runs from any folder."""
+    data = {**config["data"]}
+    if "init_args" in data:
+        given = data["init_args"].items()
+        data["init_args"] = {k: absolute(v) if k in PLACES else v for k, v in given}
+    init = config.get("init", "none")
+    # What is no file here is a name on the hub.
+    places = {"init": absolute(init)} if init != "none" and Path(init).exists() else {}
+    return {**config, "data": data, **places}
 
 
 def run_recipe(parser: ArgumentParser, settings: Namespace, task: str, show: bool) -> int:
@@ -40,8 +51,7 @@ def run_recipe(parser: ArgumentParser, settings: Namespace, task: str, show: boo
 
     from maskedae.launching import Launch  # only now: help and errors should come at once
 
-    config |= {name: from_anywhere(config[name]) for name in ("data", "init") if name in config}
-    launch = Launch(settings.out, config, settings.resume, settings.overwrite)
+    launch = Launch(settings.out, from_anywhere(config), settings.resume, settings.overwrite)
     if not getattr(import_module(TASKS[task]), task)(make(parser, settings), launch):
         out = str(settings.out)
         again = ["maskedae", task, str(settings.out / "config.yaml"), "--out", out, "--resume"]

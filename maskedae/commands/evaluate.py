@@ -2,12 +2,16 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
-from maskedae.data import Data
+from maskedae.data import Data, Source
+
+if TYPE_CHECKING:
+    from maskedae.classifier import Classifier
 
 WORST = 5  # classes that are named on the screen
 
@@ -27,29 +31,38 @@ def make_parser() -> ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """Score a classifier on labelled samples; return the exit status."""
-    import torch
-    from accelerate import Accelerator
-
-    from maskedae.finetuning.classifying import classifier_of, evaluate, write_evaluation
-    from maskedae.finetuning.objectives import guess
-    from maskedae.viewing import data_node
-    from maskedae.weights import load_with_report
-
     parser = make_parser()
     if not arguments or arguments[0].startswith("-"):
         parser.print_help()
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    began, path = time.monotonic(), Path(arguments[0])
-    loaded = load_with_report(path)
+
+    from maskedae.viewing import data_node
+    from maskedae.weights import load_with_report
+
+    began, loaded = time.monotonic(), load_with_report(Path(arguments[0]))
     parser.set_defaults({"data": data_node(loaded)})
     try:
         options = parser.parse_args(arguments)
     except Exception as error:
         raise ValueError(str(error).strip()) from error
-    model, data = classifier_of(loaded, path), parser.instantiate(options).data
+
+    from maskedae.finetuning.classifying import classifier_of
+
+    model, data = classifier_of(loaded, options.checkpoint), parser.instantiate(options).data
     source = data.source(options.split, loaded.config.shape, augment=False)
     if source is None:
         raise ValueError("nothing is held out to score on: give --data.val_root or --split train")
+    return score(model, data, source, options, began)
+
+
+def score(model: "Classifier", data: Data, source: Source, options: Namespace, began: float) -> int:
+    """Score, and have the main process tell; return the exit status."""
+    import torch
+    from accelerate import Accelerator
+
+    from maskedae.finetuning.classifying import evaluate, write_evaluation
+    from maskedae.finetuning.objectives import guess
+
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     model.to(accelerator.device)
     found = evaluate(model, data, source, accelerator, options.workers)
@@ -58,11 +71,11 @@ def main(arguments: list[str]) -> int:
     table = Table("samples", *found.scores, box=None)
     table.add_row(f"{len(found.labels)}", *(f"{value:.4g}" for value in found.scores.values()))
     Console().print(table)
-    blind, score = guess(model.answers, found.labels, found.labels)
-    print(f"{blind} would score {score:.4g}")
+    blind, blindly = guess(model.answers, found.labels, found.labels)
+    print(f"{blind}, whatever the sample, would score {blindly:.4g} here")
     worst = sorted(found.by_class.items(), key=lambda pair: pair[1])[:WORST]
     if worst:
-        print("worst     " + ", ".join(f"{name} {score:.1%}" for name, score in worst))
+        print("worst     " + ", ".join(f"{name} {share:.1%}" for name, share in worst))
     for name, reason in found.answered.skipped:
         print(f"skipped {name}: {reason}")
     if options.out:

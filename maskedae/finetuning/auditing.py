@@ -1,7 +1,9 @@
 """What is worth knowing of labels before a training spends hours on them."""
 
+import filecmp
 import hashlib
 import os
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -9,11 +11,10 @@ from torch import Tensor
 
 from maskedae.answers import Answers
 from maskedae.data import Source
-from maskedae.doctor.inspection import digest
 from maskedae.evaluation import spread
 from maskedae.finetuning.objectives import SCORE, guess
 
-MOST_FILES = 100_000  # of a split, whose contents are compared with the other
+MOST_FILES, MOST_SECONDS = 100_000, 30.0  # of a split, and to compare them with the other
 FEW = 5  # samples of a class that are hardly enough
 
 
@@ -75,21 +76,25 @@ def some(names: Sequence[str]) -> str:
 
 
 def overlap(train: Source, held_out: Source) -> list[str]:
-    """Held-out files whose contents are in the training split, too, as far as they are compared."""
+    """Held-out files whose contents are in the training split, too, as far as time allows to look.
+
+    Others wait for this process, and a split may have millions of files.
+    """
+    deadline = time.monotonic() + MOST_SECONDS
     sizes: dict[int, list[str]] = defaultdict(list)
-    parts = [spread(len(source), MOST_FILES) for source in (train, held_out)]
-    for index in parts[0]:
+    for index in spread(len(train), MOST_FILES):
         sizes[size_of(train.name(index))].append(train.name(index))
-    digests: dict[str, str] = {}
-    twice = []
-    for index in parts[1]:
-        name = held_out.name(index)
-        others = sizes.get(size_of(name), [])
-        alike = [o for o in others if digest_of(o, digests) == digest_of(name, digests) != ""]
+    twice, looked = list[str](), 0
+    for index in spread(len(held_out), MOST_FILES):
+        if time.monotonic() > deadline:
+            break
+        name, looked = held_out.name(index), looked + 1
+        alike = [other for other in sizes.get(size_of(name), []) if same(name, other)]
         twice += [f"{name} = {alike[0]}"] if alike else []
     if not twice:
         return []
-    compared = "" if len(parts[0]) == len(train) else f" (of {len(parts[0])} and {len(parts[1])})"
+    whole = looked == len(held_out) and len(train) <= MOST_FILES
+    compared = "" if whole else f" (of {looked} that were compared)"
     return [f"{len(twice)} held-out samples are also in train{compared}: {some(twice)}"]
 
 
@@ -101,11 +106,9 @@ def size_of(path: str) -> int:
         return -1
 
 
-def digest_of(path: str, known: dict[str, str]) -> str:
-    """A digest of a file's contents, computed once; nothing if it cannot be read."""
-    if path not in known:
-        try:
-            known[path] = digest(path)[1]
-        except OSError:
-            known[path] = ""
-    return known[path]
+def same(one: str, other: str) -> bool:
+    """Whether two files that can be read have the same contents."""
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,13 @@ from maskedae.data import Data, Source
 from maskedae.finetuning.answering import Answered, answer
 from maskedae.finetuning.objectives import average_precisions, measure
 from maskedae.finetuning.pictures import class_accuracies, confusion, draw_answers
+from maskedae.loading import read_in_order
 from maskedae.progress import Meter
+from maskedae.runs import finite
 from maskedae.weights import Loaded
+
+FEW = 32  # samples of a batch, so that answers come soon
+MOST_CLASSES = 200  # whose confusion is worth a table
 
 
 class Evaluation(NamedTuple):
@@ -56,8 +62,23 @@ def readable(name: str) -> str:
         return name
 
 
+@torch.no_grad()
+def predict(
+    model: Classifier, data: Data, source: Source, workers: int = 0
+) -> Iterator[tuple[str, Tensor | str]]:
+    """The name of every sample and its outputs (outputs,), or why it cannot be read."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
+    for batch in read_in_order(source, list(range(len(source))), FEW, workers):
+        if batch.samples is not None:
+            outputs = model.answers.read(model(data.signal(batch.samples.to(device)))).cpu()
+            for (_, index), row in zip(batch.draws, outputs, strict=True):
+                yield source.name(index), row
+        yield from batch.skipped
+
+
 def in_words(answers: Answers, outputs: Tensor, top: int) -> dict[str, float]:
-    """The likeliest classes of one sample with their probabilities, or its value: (outputs,)."""
+    """The likeliest classes of one sample with their probabilities, or its value."""
     if answers.kind == "value":
         return {"value": float(outputs)}
     best = outputs.topk(min(top, len(outputs)))
@@ -66,10 +87,9 @@ def in_words(answers: Answers, outputs: Tensor, top: int) -> dict[str, float]:
 
 
 def match_labels(answers: Answers, source: Source) -> Tensor:
-    """Labels of a source in the classifier's numbering of classes: by name, where all are known.
+    """Labels of a source in the classifier's numbering of classes, by their names.
 
-    Raises ValueError where names differ, but where there are as many classes as the classifier
-    has and it knows them by number only.
+    Raises ValueError for classes that the classifier does not know, and for other kinds of labels.
     """
     labels = source.labels
     if labels is None:
@@ -125,10 +145,14 @@ def write_evaluation(found: Evaluation, answers: Answers, source: Source, folder
     folder.mkdir(parents=True, exist_ok=True)
     logits, labels = found.answered.logits, found.labels
     facts: dict[str, Any] = {"samples": len(labels), "skipped": len(found.answered.skipped)}
-    facts |= {"scores": found.scores, "by_class": found.by_class}
-    if answers.kind == "class":
-        facts["confusion"] = confusion(logits, labels).tolist()
-    write_whole(folder / "scores.json", json.dumps(facts, indent=1))
+    facts["scores"] = {name: finite(value) for name, value in found.scores.items()}
+    facts["by_class"] = found.by_class
+    text = json.dumps(facts, indent=1)
+    if answers.kind == "class" and len(answers.classes) <= MOST_CLASSES:
+        rows = confusion(logits, labels).tolist()  # a line each
+        lines = ",\n".join(f"  {row}" for row in rows)
+        text = f'{text[:-2]},\n "confusion": [\n{lines}\n ]\n}}'
+    write_whole(folder / "scores.json", text)
     title = ", ".join(f"{name} {value:.4g}" for name, value in found.scores.items())
     draw_answers(answers, logits, labels, title, folder / "answers.png")
     write_predictions(found, answers, source, folder / "predictions.csv")

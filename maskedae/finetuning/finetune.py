@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from maskedae.answers import Answers
@@ -55,8 +56,8 @@ class Finetuning:
         noise, labels = (
             part.to(signal.device, non_blocking=True) for part in (batch.noise, batch.labels)
         )
-        epoch, index = batch.draws[0]
-        signal, labels = self.mix(signal, labels, key(self.train.seed, epoch, index, MIX))
+        seeds = [key(self.train.seed, epoch, i, MIX) for epoch, i in batch.draws[::2]]
+        signal, labels = self.mix(signal, labels, seeds)
         logits = model(signal, noise)
         return loss(self.model.answers, logits, labels, self.settings.smoothing), {}
 
@@ -64,6 +65,8 @@ class Finetuning:
         """Score all held-out samples, and draw how they were answered."""
         if self.held_out is None:
             return {}, []
+        for buffer in self.model.buffers():  # of batch norm: each process has seen other samples
+            buffer.copy_(broadcast(buffer.clone()))
         workers = share_of_cores(self.train, accelerator.num_processes)
         found = answer(self.model, self.data, self.held_out, accelerator, workers)
         if not accelerator.is_main_process or not len(found.samples):
@@ -112,6 +115,17 @@ def choose_trained(model: Classifier, frozen: bool) -> None:
         parameter.requires_grad_(True)
 
 
+def check_pairs(task: Finetuning, train: Train, accelerator: Accelerator) -> None:
+    """Raise ValueError if samples are to be mixed, and micro-batches do not divide into pairs."""
+    parts = train.accumulate * accelerator.num_processes
+    if task.mix.kinds and train.batch_size % (2 * parts):
+        raise ValueError(
+            f"mixup and cutmix take pairs, and a batch of {train.batch_size} does not divide into "
+            f"pairs for {parts} micro-batch(es); --train.batch_size={2 * parts} x a number would "
+            f"fit, or --finetune.mixup=0 --finetune.cutmix=0"
+        )
+
+
 def finetune(recipe: Recipe, launch: Launch) -> bool:
     """Train, or go on training, in a run folder; return whether the training is finished."""
     assert recipe.finetune is not None
@@ -129,11 +143,12 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
     set_drop_path(model, recipe.finetune.drop_path)
     set_checkpointing(model, recipe.train.checkpointing)
     task = Finetuning(model, data, held_out, recipe.finetune, recipe.train)
+    check_pairs(task, recipe.train, accelerator)
     try_model(model, accelerator)
     for part in (source, held_out):
         try_reading(data, part)
     launch.say(describe(recipe, model, accelerator))
-    if accelerator.is_main_process:
+    if accelerator.is_main_process and not launch.goes_on:
         launch.say(audit(answers, source, held_out))
     extra = {"head": model.description, **heritage(model, launch)}
     return run_training(task, source, recipe.train, launch, accelerator, extra)

@@ -1,5 +1,6 @@
 """What a classifier learns from labels, and the scores it gets."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -75,7 +76,7 @@ def value_scores(answers: Answers, logits: Tensor, labels: Tensor) -> Scores:
     left = error.square().mean()
     variance = labels.var(unbiased=False)
     return {
-        "r2": float(1 - left / variance),
+        "r2": float(1 - left / variance) if variance else math.nan,
         "mae": float(error.abs().mean()),
         "rmse": float(left.sqrt()),
     }
@@ -103,4 +104,5 @@ def guess(answers: Answers, train: Tensor, labels: Tensor) -> tuple[str, float]:
         return f"always answering {answers.classes[common]}", share
     if answers.kind == "classes":
         return "answering at random", float(labels.float().mean(dim=0)[labels.any(dim=0)].mean())
-    return f"always answering the mean, {answers.mean:.4g}", 0.0
+    always = torch.zeros(len(labels), 1) + (float(train.mean()) - answers.mean) / answers.std
+    return f"always answering {train.mean():.4g}", value_scores(answers, always, labels)["r2"]
