@@ -114,7 +114,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         first = str(error).splitlines()[0]
         raise ValueError(f"{path} cannot be read as weights: {first}") from error
-    for name in ("model", "state_dict"):
+    for name in ("model", "model_state", "state_dict", "module"):
         if isinstance(node, dict) and isinstance(node.get(name), dict):
             node = node[name]
     named = node.items() if isinstance(node, dict) else []

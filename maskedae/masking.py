@@ -49,7 +49,11 @@ def num_visible(patches: int, ratio: float) -> int:
     >>> num_visible(196, 0.75), num_visible(100, 0.9)
     (49, 9)
     """
-    visible = int(patches * (1 - ratio))
+    return some_visible(int(patches * (1 - ratio)), patches, ratio)
+
+
+def some_visible(visible: int, patches: int, ratio: float) -> int:
+    """The number given. Raises ValueError where that is none of the patches, or all of them."""
     if not 0 < visible < patches:
         least, most = math.ceil(1000 / patches) / 1000, math.floor(1000 - 1000 / patches) / 1000
         raise ValueError(
@@ -98,9 +102,10 @@ class RandomMasker(Masker):
 
 @dataclass(frozen=True)
 class BlockMasker(Masker):
-    """Hide rectangles on a grid of two axes until a share is hidden (arXiv:2106.08254, alg. 1).
+    """Hide rectangles on a grid until a share of it is hidden (arXiv:2106.08254, alg. 1).
 
-    The published loop may end a few patches short; those are then drawn at random, so that every
+    With further axes in front, a rectangle lasts for some of their slots: it is a box. The
+    published loop may end a few patches short; those are then drawn at random, so that every
     sample hides the same number.
     """
 
@@ -108,7 +113,7 @@ class BlockMasker(Masker):
     """Share of the patches to hide."""
 
     smallest: int = 16
-    """Area of the smallest rectangle, in patches."""
+    """The smallest rectangle or box, in patches."""
 
     aspect: float = 0.3
     """Rectangles are between this and its inverse times as high as wide."""
@@ -120,8 +125,8 @@ class BlockMasker(Masker):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Mask:
-        if len(grid) != 2:
-            raise ValueError(f"blocks are cut on grids of two axes, not on {grid}")
+        if len(grid) < 2:
+            raise ValueError(f"blocks are cut on grids of two axes or more, not on {grid}")
         visible = num_visible(math.prod(grid), self.ratio)
         noise = draw_noise(batch, grid, noise, generator)
         blocks = torch.zeros(batch, *grid)
@@ -130,28 +135,31 @@ class BlockMasker(Masker):
         return keep_lowest(noise + blocks.flatten(1).to(noise.device), visible)
 
     def _hide(self, sample: Tensor, wanted: int, rng: random.Random) -> None:
-        """Set rectangles of (H', W') to 1, at most `wanted` patches in all."""
+        """Set boxes of (.., H', W') to 1, at most `wanted` patches in all."""
         missing = wanted
         while missing > 0:
             for _ in range(10):
-                new = self._rectangle(sample, missing, rng)
+                new = self._box(sample, missing, rng)
                 if new:
                     missing -= new
                     break
             else:
                 return
 
-    def _rectangle(self, sample: Tensor, missing: int, rng: random.Random) -> int:
-        """Try one rectangle; return how many patches it newly hides."""
-        area = rng.uniform(self.smallest, missing)
+    def _box(self, sample: Tensor, missing: int, rng: random.Random) -> int:
+        """Try one box; return how many patches it newly hides."""
+        *front, tall, broad = sample.shape
+        lengths = [rng.randint(1, length) for length in front]
+        area = rng.uniform(self.smallest, missing) / math.prod(lengths)
         stretch = math.exp(rng.uniform(math.log(self.aspect), -math.log(self.aspect)))
         high, wide = round(math.sqrt(area * stretch)), round(math.sqrt(area / stretch))
-        if not (0 < high < sample.shape[0] and 0 < wide < sample.shape[1]):
+        if not (0 < high < tall and 0 < wide < broad):
             return 0
-        top = rng.randint(0, sample.shape[0] - high)
-        left = rng.randint(0, sample.shape[1] - wide)
-        block = sample[top : top + high, left : left + wide]
-        new = high * wide - int(block.sum())
+        sides = (*lengths, high, wide)
+        corner = [rng.randint(0, n - side) for n, side in zip(sample.shape, sides, strict=True)]
+        where = (slice(at, at + side) for at, side in zip(corner, sides, strict=True))
+        block = sample[tuple(where)]
+        new = block.numel() - int(block.sum())
         if not 0 < new <= missing:
             return 0
         block.fill_(1)

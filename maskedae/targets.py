@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from maskedae.masking import Mask, take
@@ -82,9 +83,46 @@ class NormalizedPixels:
         mean, deviation = self.statistics(patchify(signal, self.patch))
         if not oracle:
             grid = grid_of(tuple(signal.shape[2:]), self.patch)
-            weights = _nearness(mask, grid).to(imagined)
-            mean, deviation = (weights @ take(x, mask.visible) for x in (mean, deviation))
+            mean, deviation = (_lend(values, mask, grid) for values in (mean, deviation))
         return imagined * deviation + mean
+
+
+@dataclass(frozen=True)
+class NormalizedChannels:
+    """Values less the mean of their patch and channel, over its deviation (arXiv:2203.12602).
+
+    The variance is unbiased; what keeps flat patches finite is added to the deviation.
+    """
+
+    patch: tuple[int, ...]
+    eps: float = 1e-6
+    needs_statistics: ClassVar[bool] = True
+
+    def statistics(self, patches: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of every value's channel: (B, K, P) -> 2 x (B, K, P)."""
+        values = rearrange(patches, "b k (p c) -> b k p c", c=channels)
+        mean = values.mean(dim=2, keepdim=True).expand_as(values)
+        deviation = (values.std(dim=2, keepdim=True) + self.eps).expand_as(values)
+        return mean.flatten(2), deviation.flatten(2)
+
+    def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
+        """(B, C, *size), (B, M) -> (B, M, P)."""
+        patches = take(patchify(signal, self.patch), hidden)
+        mean, deviation = self.statistics(patches, signal.shape[1])
+        return (patches - mean) / deviation
+
+    def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
+        """Undo the normalisation as `NormalizedPixels` does: (B, N, P) -> (B, N, P)."""
+        mean, deviation = self.statistics(patchify(signal, self.patch), signal.shape[1])
+        if not oracle:
+            grid = grid_of(tuple(signal.shape[2:]), self.patch)
+            mean, deviation = (_lend(values, mask, grid) for values in (mean, deviation))
+        return imagined * deviation + mean
+
+
+def _lend(values: Tensor, mask: Mask, grid: tuple[int, ...]) -> Tensor:
+    """For every patch the mean of what visible ones have, the nearer the more: same shape."""
+    return _nearness(mask, grid).to(values) @ take(values, mask.visible)
 
 
 def _nearness(mask: Mask, grid: tuple[int, ...]) -> Tensor:

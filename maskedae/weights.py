@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from maskedae import masking
+from maskedae import masking, tubes
 from maskedae.answers import Answers
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import STATE, read_config
@@ -112,7 +112,12 @@ def load_with_report(
 
 
 def _drop_rest(found: Found, report: Report) -> None:
-    """Keep the encoder alone."""
+    """Keep the encoder alone; the norm of a head that pooled the mean takes its own one's place."""
+    for part in ("weight", "bias"):
+        ours, head = f"encoder.norm.{part}", f"encoder.head.norm.{part}"
+        if ours not in found.state and head in found.state:
+            found.state[ours] = found.state.pop(head)
+            report.notes.append(f"{ours} is that of the head, which followed the pooling")
     rest = [key for key in found.state if not key.startswith("encoder.")]
     rest += [key for key in found.state if key.startswith("encoder.head.")]
     report.left_out += rest
@@ -188,8 +193,9 @@ def stored_masker(node: dict[str, Any] | None, report: Report) -> Masker | None:
     if node is None:
         return None
     module, _, name = node["class_path"].rpartition(".")
-    kind = getattr(masking, name, None)
-    if module in ("maskedae", "maskedae.masking") and isinstance(kind, type):
+    home = {"maskedae": masking, masking.__name__: masking, tubes.__name__: tubes}.get(module)
+    kind = getattr(home, name, None)
+    if isinstance(kind, type) and issubclass(kind, Masker):
         return kind(**node.get("init_args", {}))
     report.notes.append(f"masker {node['class_path']} is not rebuilt; RandomMasker stands in")
     return masking.RandomMasker()

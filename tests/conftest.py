@@ -24,6 +24,12 @@ def shared():
 
 
 @pytest.fixture
+def tiny_clips(tiny):
+    """The same for models of clips."""
+    return {**tiny, "size": (16, 32, 32), "patch": (2, 8, 8)}
+
+
+@pytest.fixture
 def tiny():
     """Overrides that make any MAE small."""
     return {

@@ -10,6 +10,7 @@ from maskedae.autoencoder import patch_mean_error
 from maskedae.masking import take
 from maskedae.patches import patchify
 from maskedae.transformer import set_checkpointing
+from maskedae.zoo import model_config
 
 
 @pytest.fixture
@@ -119,9 +120,11 @@ def test_signals_of_another_shape_are_refused(model, shape):
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_takes_a_step_at_an_odd_size(name, tiny):
-    overrides = {**tiny, "size": (24, 40), "patch": (8, 10), "channels": 2}
+    axes = len(model_config(name).size)
+    size, patch = (4, 24, 40)[-axes:], (2, 8, 10)[-axes:]
+    overrides = {**tiny, "size": size, "patch": patch, "channels": 2}
     model = create_model(name, RandomMasker(0.6), **overrides)
-    model(torch.randn(2, 2, 24, 40)).loss.backward()
+    model(torch.randn(2, 2, *size)).loss.backward()
     for key, parameter in model.named_parameters():
         assert not parameter.requires_grad or parameter.grad.abs().sum() > 0, key
 

@@ -53,7 +53,7 @@ def test_every_command_explains_itself(name, capsys):
 
 
 def test_models(capsys):
-    assert main(["models", "mae_*"]) == 0
+    assert main(["models", "*mae_*"]) == 0
     lines = capsys.readouterr().out.splitlines()
     base = next(line for line in lines if line.startswith("mae_vit_base_patch16")).split()
     assert "85.8" in base and "111.9" in base

@@ -13,10 +13,12 @@ from maskedae.masking import (
     num_visible,
     take,
 )
+from maskedae.tubes import SlotMasker, TubeMasker
 
 HALF = torch.zeros(32, 24)
 HALF[:16] = 1
 MASKERS = [RandomMasker(), RandomMasker(0.4), BlockMasker(), BlockMasker(0.75), GridMasker()]
+MASKERS += [TubeMasker(0.5), SlotMasker(0.5)]
 MASKERS += [PixelMasker(HALF), box_masker([(0, 0, 12, 20)], (32, 24))]
 
 
@@ -36,7 +38,9 @@ def test_noise_decides(masker):
     assert first.visible.equal(again.visible) and first.hidden.equal(again.hidden)
 
 
-@pytest.mark.parametrize("masker", [RandomMasker(), BlockMasker()])
+@pytest.mark.parametrize(
+    "masker", [RandomMasker(), BlockMasker(), TubeMasker(0.5), SlotMasker(0.5)]
+)
 def test_a_generator_decides_and_samples_differ(masker):
     drawn = [masker(2, (8, 8), generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
     assert drawn[0].hidden.equal(drawn[1].hidden)
@@ -44,7 +48,7 @@ def test_a_generator_decides_and_samples_differ(masker):
     assert set(drawn[0].hidden[0].tolist()) != set(drawn[0].hidden[1].tolist())
 
 
-@pytest.mark.parametrize("masker", [RandomMasker(), BlockMasker()])
+@pytest.mark.parametrize("masker", [RandomMasker(), BlockMasker(), TubeMasker(0.5)])
 def test_a_sample_s_mask_does_not_depend_on_its_batch(masker):
     noise = torch.rand(3, 64)
     whole = masker(3, (8, 8), noise=noise)
@@ -88,6 +92,41 @@ def test_blocks_are_blocks():
     assert neighbours(RandomMasker(0.4)(200, (14, 14))) < 0.45
 
 
+def test_blocks_last_for_some_slots():
+    """A hidden patch has more hidden neighbours on every axis than chance gives it."""
+    mask = BlockMasker(0.4)(100, (6, 10, 10))
+    hidden = torch.zeros(100, 600).scatter(1, mask.hidden, 1).view(100, 6, 10, 10)
+    for axis in (1, 2, 3):
+        count = hidden.shape[axis] - 1
+        pairs = hidden.narrow(axis, 1, count) * hidden.narrow(axis, 0, count)
+        assert pairs.sum() / hidden.narrow(axis, 1, count).sum() > 0.65
+
+
+def test_blocks_of_two_axes_are_what_they_were():
+    noise = (7 * torch.arange(36.0)).remainder(36).view(1, 36) / 36
+    mask = BlockMasker(0.5, smallest=4)(1, (6, 6), noise=noise)
+    assert mask.visible[0].sort().values.tolist() == [*range(16), 23, 29]
+
+
+def test_tubes_hide_the_same_places_in_every_slot():
+    mask = TubeMasker(0.9)(3, (8, 14, 14))
+    assert mask.visible.shape == (3, 160) and mask.hidden.shape == (3, 1408)
+    hidden = torch.zeros(3, 1568).scatter(1, mask.hidden, 1).view(3, 8, 196)
+    assert (hidden == hidden[:, :1]).all() and not hidden[0].equal(hidden[1])
+    assert hidden[:, 0].sum(1).tolist() == [176] * 3
+
+
+def test_slots_are_hidden_whole():
+    mask = SlotMasker(0.75)(3, (8, 5, 6))
+    hidden = torch.zeros(3, 240).scatter(1, mask.hidden, 1).view(3, 8, 30)
+    assert hidden.mean(2).sort(dim=1).values.tolist() == [[0.0] * 2 + [1.0] * 6] * 3
+
+
+def test_lowest_noise_of_the_first_slot_stays_visible_in_all():
+    noise = torch.tensor([[0.9, 0.1, 0.5, 0.3, 0.0, 0.9, 0.0, 0.9]])
+    assert TubeMasker(0.5)(1, (2, 2, 2), noise=noise).visible.tolist() == [[1, 3, 5, 7]]
+
+
 def test_grid_leaves_one_of_four():
     mask = GridMasker()(2, (4, 6))
     assert mask.visible[0].tolist() == [0, 2, 4, 12, 14, 16]
@@ -118,7 +157,9 @@ def test_masks_of_each_sample_hide_the_same_number():
         (PixelMasker(torch.ones(8, 8)), (4, 4), "hides 16 of 16"),
         (PixelMasker(torch.ones(5, 8, 8)), (4, 4), "fits neither"),
         (GridMasker(1), (4, 4), "hides nothing"),
-        (BlockMasker(), (4, 4, 4), "two axes"),
+        (BlockMasker(), (16,), "two axes"),
+        (TubeMasker(0.01), (4, 4, 4), "leaves 16 of 16"),
+        (SlotMasker(0.9), (4, 4, 4), "leaves 0 of 4"),
     ],
 )
 def test_masks_that_cannot_be_are_refused(masker, grid, message):

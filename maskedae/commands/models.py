@@ -23,8 +23,10 @@ def main(arguments: list[str]) -> int:
     if not names:
         raise ValueError(f"no model matches {arguments[0]}; there are {', '.join(list_models())}")
     wide = max(map(len, names))
-    print(f"{'':<{wide}}  {'':<13}  {'':<7}  parameters / M   GFLOPs per sample")
-    print(f"{'model':<{wide}}  {'takes':<13}  {'patch':<7}  encoder  whole   encoder  pre-training")
+    print(f"{'':<{wide}}  {'':<18}  {'':<11}  parameters / M   GFLOPs per sample")
+    print(
+        f"{'model':<{wide}}  {'takes':<18}  {'patch':<11}  encoder  whole   encoder  pre-training"
+    )
     for name in names:
         print(f"{name:<{wide}}  {line(name)}")
     return 0
@@ -38,4 +40,6 @@ def line(name: str) -> str:
     parts = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.encoder, model)]
     whole, step = (f(build, config.channels) / 1e9 for f in (encoder_flops, pretraining_flops))
     shape, patch = (" x ".join(map(str, sides)) for sides in (config.shape, config.patch))
-    return f"{shape:<13}  {patch:<7}  {parts[0]:7.1f}  {parts[1]:5.1f}   {whole:7.1f}  {step:12.1f}"
+    return (
+        f"{shape:<18}  {patch:<11}  {parts[0]:7.1f}  {parts[1]:5.1f}   {whole:7.1f}  {step:12.1f}"
+    )

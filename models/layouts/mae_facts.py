@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,13 +54,13 @@ def has_decoder(state: State) -> bool:
     return "decoder.embed.weight" in state
 
 
-def refuse(state: State) -> None:
-    """Raise ValueError where a file has what these models have no place for."""
+def refuse(state: State, needed: Mapping[str, str] = NEEDED) -> None:
+    """Raise ValueError where a file has what models have no place for, or lacks what they need."""
     for name in state:
         for pattern, what in OBSTACLES.items():
             if re.search(pattern, name):
                 raise ValueError(f"the file has {what} ({name}), which this model has no place for")
-    for name, lack in NEEDED.items():
+    for name, lack in needed.items():
         if name not in state and any(key.startswith("encoder.blocks.0.") for key in state):
             raise ValueError(f"the file has {lack}, and this model cannot do without")
     for tower in ("encoder", "decoder"):

@@ -94,10 +94,14 @@ def tell(foreign: Foreign) -> Told:
     if "mask_ratio" in config:
         ratio = {"ratio": config["mask_ratio"]}
         sections["masker"] = {"class_path": "maskedae.masking.RandomMasker", "init_args": ratio}
+    return Told(settings, sections, *answers(config))
+
+
+def answers(config: dict[str, Any]) -> tuple[tuple[str, ...], Kind]:
+    """Names of classes, and the kind of the answers."""
     names = config.get("id2label", {})
     classes = tuple(str(names[key]) for key in sorted(names, key=int))
-    kind = KINDS.get(config.get("problem_type") or "", "class")
-    return Told(settings, sections, classes, kind)
+    return classes, KINDS.get(config.get("problem_type") or "", "class")
 
 
 def pictures(preprocessor: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Equal to the official implementation (He et al. 2021): values computed with its code."""
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,27 +16,8 @@ from maskedae.optim import learning_rate
 from maskedae.patches import patchify
 from maskedae.positions import sincos
 
-
-def fill(tensors):
-    """Give every parameter, in the order of its official name, values that a formula tells."""
-    for k, (name, tensor) in enumerate(sorted(tensors.items())):
-        if name.endswith("pos_embed") and not tensor.requires_grad:
-            continue
-        values = 0.05 * torch.sin(0.1 * torch.arange(tensor.numel(), dtype=torch.float64) + k + 1)
-        if name.endswith("weight") and tensor.ndim == 1:
-            values += 1
-        tensor.data.copy_(values.float().view_as(tensor))
-
-
-def images(*shape):
-    values = torch.sin(0.01 * torch.arange(math.prod(shape), dtype=torch.float64) ** 1.1)
-    return values.float().view(shape)
-
-
-def noise(batch, patches):
-    return torch.tensor(
-        [[(7 * i + 3 * n) % patches / patches for i in range(patches)] for n in range(batch)]
-    )
+sys.path.append(str(Path(__file__).parents[1]))
+from golden import fill, images, noise  # noqa: E402
 
 
 @pytest.fixture
