@@ -114,20 +114,21 @@ class Encoder(nn.Module):
         self,
         signal: Tensor,
         indices: int | list[int] | None = None,
-        norm: bool = False,
         return_prefix_tokens: bool = False,
-        intermediates_only: bool = False,
+        norm: bool = False,
+        stop_early: bool = False,
         output_fmt: Literal["NCHW", "NLC"] = "NCHW",
+        intermediates_only: bool = False,
     ) -> list[Tensor] | list[tuple[Tensor, Tensor]] | tuple[Tensor, list[Tensor]]:
         """Outputs of chosen blocks, as feature maps (B, D, *grid) or as tokens (B, N, D).
 
         `indices` names blocks, from the end if negative; a number stands for the last that many,
         None for all. The options and the result are those of timm's method of that name.
         """
-        depth, chosen = len(self.blocks), set(self.chosen(indices))
+        chosen = set(self.chosen(indices))
         x, kept = self.tokens(signal), []
         keeps = self.blocks.keeps(x)
-        for number in range(depth):
+        for number in range(max(chosen) + 1 if stop_early else self.depth):
             x = self.blocks.step(number, x, keeps)
             if number in chosen:
                 kept.append(self.norm(x) if norm else x)
@@ -141,11 +142,11 @@ class Encoder(nn.Module):
 
     def chosen(self, indices: int | list[int] | tuple[int, ...] | None) -> list[int]:
         """Numbers of the blocks that `indices` names. Raises ValueError where there are none."""
-        depth = len(self.blocks)
+        depth = self.depth
         if indices is None or isinstance(indices, int):
             indices = list(range(depth - (depth if indices is None else indices), depth))
-        if not all(-depth <= i < depth for i in indices):
-            raise ValueError(f"blocks {indices} asked of an encoder with {depth} blocks")
+        if wrong := [i for i in indices if not -depth <= i < depth]:
+            raise ValueError(f"there is no block {wrong[0]}: the encoder has 0 to {depth - 1}")
         return [i % depth for i in indices]
 
     def prune_intermediate_layers(
@@ -162,6 +163,16 @@ class Encoder(nn.Module):
         if prune_head:
             self.head = Head(self.width, self.prefix, pool=self.head.pool)
         return chosen
+
+    @property
+    def depth(self) -> int:
+        """Blocks of the encoder."""
+        return len(self.blocks)
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that tell which paths of one sample are dropped."""
+        return 2 * self.depth
 
     @property
     def num_features(self) -> int:

@@ -23,11 +23,7 @@ def choose_layers(encoder: Encoder, layers: list[int] | None) -> list[int]:
 
     Raises ValueError for blocks that there are not.
     """
-    depth = len(encoder.blocks)
-    for layer in layers or []:
-        if not -depth <= layer < depth:
-            raise ValueError(f"there is no block {layer}: the encoder has 0 to {depth - 1}")
-    return sorted({layer % depth for layer in layers or [-1]})
+    return sorted(set(encoder.chosen(layers or [-1])))
 
 
 def feature_names(layers: list[int], pools: list[Pooling]) -> list[str]:
@@ -47,7 +43,13 @@ def encode_layers(encoder: Encoder, layers: list[int], pools: list[Pooling]) -> 
 
     def encode(signal: Tensor) -> dict[str, Tensor]:
         found = encoder.forward_intermediates(
-            signal, layers, True, True, intermediates_only=True, output_fmt="NLC"
+            signal,
+            layers,
+            return_prefix_tokens=True,
+            norm=True,
+            stop_early=True,
+            output_fmt="NLC",
+            intermediates_only=True,
         )
         pairs = cast(list[tuple[Tensor, Tensor]], found)
         columns = dict[str, Tensor]()

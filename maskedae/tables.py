@@ -115,7 +115,7 @@ def write_npz(path: Path, parts: Parts, sources: Sources, facts: dict[str, Any])
         arrays |= {"label": torch.cat(labels).numpy(), "classes": np.array(facts["classes"], str)}
     arrays["maskedae"] = np.array(json.dumps(facts))
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type, unused-ignore]
 
 
 Write = Callable[[Path, Parts, Sources, dict[str, Any]], None]

@@ -1,6 +1,7 @@
 """The transformer that encoders and decoders are made of."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,10 +49,13 @@ class Block(nn.Module):
 
         `keep` (B, 2) scales what attention and MLP add, to nothing where a path is dropped.
         """
-        scale = (1, 1) if keep is None else keep[:, :, None, None].unbind(1)
         kept = x if last is None else x[:, -last:]
-        x = kept + self.attn(self.norm1(x), last) * scale[0]
-        return x + self.mlp(self.norm2(x)) * scale[1]
+        if keep is None:
+            x = kept + self.attn(self.norm1(x), last)
+            return x + self.mlp(self.norm2(x))
+        first, second = keep[:, :, None, None].unbind(1)
+        x = kept + self.attn(self.norm1(x), last) * first
+        return x + self.mlp(self.norm2(x)) * second
 
 
 class Blocks(nn.ModuleList):
@@ -61,6 +65,12 @@ class Blocks(nn.ModuleList):
         super().__init__(Block(tower) for _ in range(tower.depth))
         self.checkpointing = False
         self.drop_path = 0.0  # of the last block; it grows evenly from none at the first
+
+    def __getitem__(self, which: Any) -> Any:
+        """One block, or some as a plain list."""
+        if isinstance(which, slice):
+            return nn.ModuleList(list(self)[which])
+        return super().__getitem__(which)
 
     def keeps(self, x: Tensor, noise: Tensor | None = None) -> Tensor | None:
         """How much of every path to keep: (B, depth, 2); None for all of it.

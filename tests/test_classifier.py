@@ -1,6 +1,7 @@
 """Classifiers: heads, dropped paths, layer-wise decay, and timm's conventions."""
 
 import copy
+import inspect
 
 import pytest
 import timm
@@ -180,11 +181,15 @@ def test_timm_takes_the_encoder_for_one_of_its_own(encoder, images):
     groups = param_groups_layer_decay(encoder, 0.05, encoder.no_weight_decay(), layer_decay=0.5)
     assert min(g["lr_scale"] for g in groups) == 0.5**3
     assert (encoder.num_features, encoder.num_prefix_tokens) == (32, 1)
-    encoder.train().set_grad_checkpointing(True)
-    assert_close(encoder(images), plain_tokens(encoder, images))
-    encoder.get_classifier()
-
-
-def plain_tokens(encoder, images):
-    encoder.set_grad_checkpointing(False)
-    return encoder(images)
+    assert encoder.get_classifier() is encoder.head.linear
+    signature = list(inspect.signature(encoder.forward_intermediates).parameters)
+    theirs = list(inspect.signature(timm.models.VisionTransformer.forward_intermediates).parameters)
+    assert signature[1:] == theirs[2 : len(signature) + 1]
+    early = encoder.forward_intermediates(images, [0], stop_early=True, intermediates_only=True)
+    assert_close(early[0], plain[0])
+    encoder.train()
+    expected = encoder(images)
+    encoder.set_grad_checkpointing(True)
+    again = encoder(images)
+    assert_close(again, expected)
+    assert encoder.blocks.checkpointing

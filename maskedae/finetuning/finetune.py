@@ -43,7 +43,7 @@ class Finetuning:
         train: Train,
     ) -> None:
         self.model, self.data, self.settings, self.train = model, data, settings, train
-        self.noise_size = 2 * len(model.encoder.blocks)  # of the paths that may be dropped
+        self.noise_size = model.encoder.noise_size
         self.score = SCORE[model.answers.kind]
         self.mix = Mixing(model.answers, settings.mixup, settings.cutmix)
         self.held_out = held_out if held_out is not None and held_out.labels is not None else None

@@ -62,8 +62,9 @@ def draw(labels: Tensor, counts: list[int], seed: int) -> Tensor:
 def low_shot(train: Features, held_out: Features, counts: list[int], seeds: int) -> LowShot:
     """Score logistic regression on a few samples of each class, as MSN does (arXiv:2204.07141).
 
-    Features are centred by the mean of the samples with labels, then L2-normalised; decay as in
-    MSN's code. Held-out features are centred by the same mean, not by their own as in that code.
+    Features are centred by the mean of the samples with labels, then L2-normalised; decay, and no
+    bias, as in MSN's code. Held-out features are centred by the same mean, where that code takes
+    their own.
     """
     found = []
     for seed in range(seeds):
@@ -75,7 +76,7 @@ def low_shot(train: Features, held_out: Features, counts: list[int], seeds: int)
         # With fewer samples than dimensions the weights lie in the span of the samples: the result
         # is the same in its basis, and sooner there.
         basis = torch.linalg.qr(few.T)[0]
-        probe = LogisticRegression(C=STRENGTH, max_iter=1000)
+        probe = LogisticRegression(C=STRENGTH, max_iter=1000, fit_intercept=False)
         with catch_warnings():
             simplefilter("ignore", ConvergenceWarning)  # a thousand rounds say enough of a score
             probe.fit((few @ basis).numpy(), train.labels[chosen].numpy())

@@ -45,9 +45,7 @@ def probe(opened: Opened) -> Path:
     options, encoder = opened.options, opened.encoder
     sources = open_sources(opened)
     unscored = why_unscored(sources)
-    layers = choose_layers(
-        encoder, options.layers or [max(len(encoder.blocks) * 3 // 4 - 1, 0), -1]
-    )
+    layers = choose_layers(encoder, options.layers or [max(encoder.depth * 3 // 4 - 1, 0), -1])
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)
     folder = options.out or Path("runs") / "probe" / options.checkpoint.absolute().stem
