@@ -164,3 +164,18 @@ def test_our_own_file_rebuilds_its_model(tmp_path, tiny, images):
     assert loaded.masker == maskedae.RandomMasker(0.5)
     mask = loaded.draw_mask(2, noise=noise)
     assert_close(loaded(images, mask=mask), model(images, mask=mask))
+
+
+@pytest.mark.parametrize("pool", ["mean", "class"])
+def test_the_encoder_of_a_classifier(tmp_path, model, images, pool):
+    classifier = Classifier(model.encoder, Answers("class", ("a", "b")), pool)
+    norm = classifier.encoder.head.norm if pool == "mean" else classifier.encoder.norm
+    torch.nn.init.normal_(norm.weight)
+    expected = norm(classifier.encoder.blocks(classifier.encoder.tokens(images)))
+    write_weights(tmp_path / "model.safetensors", classifier.state_dict(), classifier.recipe)
+    loaded = maskedae.load(tmp_path / "model.safetensors", encoder_only=True)
+    assert isinstance(loaded, EncoderOnly) and "head" not in loaded.recipe
+    assert_close(loaded.encoder.forward_features(images), expected)
+    write_weights(tmp_path / "again.safetensors", loaded.state_dict(), loaded.recipe)
+    again = maskedae.load(tmp_path / "again.safetensors")
+    assert_close(again.encoder(images), loaded.encoder(images))
