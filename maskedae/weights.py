@@ -143,6 +143,8 @@ def read_own(file: Path, report: Report) -> Found | None:
     recipe = read_config(file) if file.suffix == ".safetensors" else None
     if not recipe:
         return None
+    if not isinstance(recipe.get("model"), dict) or "name" not in recipe["model"]:
+        raise ValueError(f"{file} is ours, but its recipe names no model")
     state = file.parent / STATE
     if "results" not in recipe and state.is_file():
         node = json.loads(state.read_text())
@@ -166,7 +168,14 @@ def recognise(path: Path, overrides: dict[str, Any], report: Report) -> Found:
         if not layout.fits(foreign.tensors):
             continue
         state, report.left_out = layout.to_ours(foreign.tensors)
-        facts = names.read(layout, state, foreign, overrides)
+        try:
+            facts = names.read(layout, state, foreign, overrides)
+        except (TypeError, KeyError) as error:
+            told = ", ".join(sorted(foreign.config)) or "nothing"
+            raise ValueError(
+                f"what stands beside {path} cannot be understood: {error!r}; its config.json tells "
+                f"of {told}"
+            ) from error
         report.layout = facts.title
         report.renamed = len(state.keys() - foreign.tensors.keys())
         report.notes += [f"{k}={how}" for k, how in facts.guessed.items() if k not in overrides]
