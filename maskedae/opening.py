@@ -83,8 +83,8 @@ def make_parser(name: str) -> ArgumentParser:
 def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
     """Load the checkpoint that comes first; its recipe gives the defaults of the data."""
     loaded = load_with_report(Path(arguments[0]))
-    parser.set_defaults({"data": data_node(loaded)})
     try:
+        parser.set_defaults({"data": data_node(loaded)})
         options = parser.parse_args(arguments)
     except Exception as error:
         raise ValueError(str(error).strip()) from error

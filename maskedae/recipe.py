@@ -154,7 +154,10 @@ def make(parser: ArgumentParser, settings: Namespace) -> Recipe:
 
 
 def make_data(node: dict[str, Any]) -> Data:
-    """Make the data that plain values describe."""
+    """Make the data that plain values describe. Raises ValueError where there are none such."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=Data)
-    return parser.instantiate(parser.parse_object({"data": node})).data
+    try:
+        return parser.instantiate(parser.parse_object({"data": node})).data
+    except Exception as error:
+        raise ValueError(str(error).strip()) from error
