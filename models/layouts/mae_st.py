@@ -40,17 +40,17 @@ OFFICIAL = Layout(
     "official spatiotemporal MAE", (*ENCODER, ("encoder.norm", "norm"), *DECODER), MARKS
 )
 # Its classifiers normalise the mean of the patches by the norm that is the encoder's before.
+HEAD = ("encoder.head.norm", "norm")
 FINE_TUNED = Layout(
     "official spatiotemporal MAE, fine-tuned",
-    (
-        *ENCODER,
-        ("encoder.head.norm", "norm"),
-        ("encoder.head.linear", "head"),
-        ("encoder.head.linear", "head.projection"),
-    ),
+    (*ENCODER, HEAD, ("encoder.head.linear", "head")),
     (*MARKS, ("head.weight", 2)),
 )
-PROJECTED = Layout(FINE_TUNED.title, FINE_TUNED.names, (*MARKS, ("head.projection.weight", 2)))
+PROJECTED = Layout(
+    "PySlowFast's spatiotemporal MAE, fine-tuned",
+    (*ENCODER, HEAD, ("encoder.head.linear", "head.projection")),
+    (*MARKS, ("head.projection.weight", 2)),
+)
 LAYOUTS = (FINE_TUNED, PROJECTED, OFFICIAL)
 
 NEEDED = {
