@@ -129,6 +129,22 @@ def test_any_clip(name, size, patch, tiny_clips):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_class_token_and_positions_are_spared_from_decay(name, tiny_clips):
+    encoder = create_model(name, **tiny_clips).encoder
+    named = {key for key, p in encoder.named_parameters() if p.ndim == 3}
+    assert named <= encoder.no_weight_decay()
+    assert bool(named) == bool(encoder.prefix)
+
+
+@pytest.mark.parametrize("name", [NAMES[0], NAMES[-1]])
+def test_it_compiles_as_one_graph(name, tiny_clips, clips):
+    model = create_model(name, **tiny_clips)
+    mask = model.draw_mask(2)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert_close(compiled(clips, mask=mask).loss, model(clips, mask=mask).loss)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_one_number_is_both_sides(name):
     config = model_config(name, size=64, patch=8)
     assert config.size == (16, 64, 64) and config.patch == (2, 8, 8)

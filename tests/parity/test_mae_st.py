@@ -82,8 +82,11 @@ SIZES = [("base", 87, 180), ("large", 304, 598), ("huge", 632, 1193)]
 def test_sizes(size, millions, operations):
     build = partial(create_model, f"mae_st_vit_{size}_patch16")
     with torch.device("meta"):
-        encoder = build().encoder
-    assert abs(sum(p.numel() for p in encoder.parameters()) / 1e6 - millions) < 0.7
+        model = build()
+    assert abs(sum(p.numel() for p in model.encoder.parameters()) / 1e6 - millions) < 0.7
+    attention = model.decoder.blocks[0].attn
+    assert (attention.proj.in_features, len(model.decoder.blocks), attention.heads) == (512, 4, 16)
+    assert model.decoder.head.out_features == 768 and model.noise_size == 1568
     assert encoder_flops(build, 3) / 2e9 == pytest.approx(operations, rel=0.01)
 
 

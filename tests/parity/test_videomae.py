@@ -158,6 +158,26 @@ def test_logits(tiny_clips):
     assert_close(model(x), other(x.transpose(1, 2)).logits, rtol=1e-5, atol=1e-5)
 
 
+SIZES = [
+    ("small", (384, 12, 6), (192, 4, 3)),
+    ("base", (768, 12, 12), (384, 4, 6)),
+    ("large", (1024, 24, 16), (512, 12, 8)),
+    ("huge", (1280, 32, 16), (640, 12, 8)),
+]
+
+
+@pytest.mark.parametrize(("name", "encoder", "decoder"), SIZES)
+def test_sizes(name, encoder, decoder):
+    c = model_config(f"videomae_vit_{name}_patch16")
+    assert (c.width, c.depth, c.heads) == encoder
+    assert (c.decoder_width, c.decoder_depth, c.decoder_heads) == decoder
+    assert c.size == (16, 224, 224) and c.patch == (2, 16, 16)
+    with torch.device("meta"):
+        model = create_model(f"videomae_vit_{name}_patch16")
+    assert model.masker == TubeMasker(0.9) and model.encoder.grid == (8, 14, 14)
+    assert model.decoder.head.out_features == 1536
+
+
 @pytest.mark.parametrize("name", list_models("videomae_*"))
 def test_parameter_counts(name):
     """As many as in transformers' model of that size, and the biases of keys, which are zero."""
