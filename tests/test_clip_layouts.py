@@ -227,6 +227,9 @@ def test_what_transformers_cannot_hold_is_refused(tmp_path, make):
     bare = make(VIDEO, channels=1, normalize_target=False)
     with pytest.raises(ValueError, match="three channels only"):
         export(bare, "transformers", tmp_path / "out")
+    probe = Classifier(make(VIDEO).encoder, ABC, batch_norm=True).eval()
+    with pytest.raises(ValueError, match="a linear probe has none"):
+        export(probe, "transformers", tmp_path / "out")
     with pytest.raises(ValueError, match="nothing is written for transformers"):
         export(make(ST), "transformers", tmp_path / "out")
 

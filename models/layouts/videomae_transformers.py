@@ -40,10 +40,25 @@ def export(model: Model, folder: Path, _: str | None) -> Written:
 def describe(model: Model) -> tuple[str, dict[str, Any]]:
     """Their class and their config."""
     settings = model.recipe["model"]
+    config = encoder(settings) | {"use_mean_pooling": bool(model.encoder.num_classes)}
+    if isinstance(model, MaskedAutoencoder):
+        return "VideoMAEForPreTraining", config | decoder(settings)
+    if not model.encoder.num_classes:
+        return "VideoMAEModel", config
+    if not model.encoder.head.replaces_norm:
+        raise ValueError(
+            "transformers' VideoMAE classifies by the mean of the tokens with a norm behind it; a "
+            "linear probe has none; --encoder_only would fit"
+        )
+    return "VideoMAEForVideoClassification", config | labels(model)
+
+
+def encoder(settings: dict[str, Any]) -> dict[str, Any]:
+    """What their config says of the encoder."""
     (tubelet, tall, wide), (frames, *size) = settings["patch"], settings["size"]
     if tall != wide:
         raise ValueError(f"transformers' VideoMAE takes square patches, not {tall} x {wide}")
-    config: dict[str, Any] = {
+    return {
         "model_type": "videomae",
         "hidden_size": settings["width"],
         "num_hidden_layers": settings["depth"],
@@ -57,18 +72,7 @@ def describe(model: Model) -> tuple[str, dict[str, Any]]:
         "tubelet_size": tubelet,
         "hidden_act": "gelu",
         "qv_bias": True,
-        "use_mean_pooling": bool(model.encoder.num_classes),
     }
-    if isinstance(model, MaskedAutoencoder):
-        return "VideoMAEForPreTraining", config | decoder(settings)
-    if not model.encoder.num_classes:
-        return "VideoMAEModel", config
-    if not model.encoder.head.replaces_norm:
-        raise ValueError(
-            "transformers' VideoMAE classifies by the mean of the tokens with a norm behind it; a "
-            "linear probe has none; --encoder_only would fit"
-        )
-    return "VideoMAEForVideoClassification", config | labels(model)
 
 
 def decoder(settings: dict[str, Any]) -> dict[str, Any]:
