@@ -40,8 +40,8 @@ def main(arguments: list[str]) -> int:
     from maskedae.weights import load_with_report
 
     began, loaded = time.monotonic(), load_with_report(Path(arguments[0]))
-    parser.set_defaults({"data": data_node(loaded)})
     try:
+        parser.set_defaults({"data": data_node(loaded)})
         options = parser.parse_args(arguments)
     except Exception as error:
         raise ValueError(str(error).strip()) from error
