@@ -1,6 +1,9 @@
 """Augmentation of fine-tuning, from libraries, for uint8 pictures, by torch's random numbers."""
 
 import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
+
+
+def at_least_one_bit(level_fn: Callable[..., tuple[int]], *level: Any) -> tuple[int]:
+    """How many bits to leave: at its strongest timm asks for none, which Pillow refuses."""
+    return (max(level_fn(*level)[0], 1),)
 
 
 class RandAugment:
@@ -26,6 +34,9 @@ class RandAugment:
         self.augment = rand_augment_transform(
             policy, {**kinds, "interpolation": Image.Resampling.BICUBIC}
         )
+        for op in self.augment.ops:
+            if op.name.startswith("Posterize"):
+                op.level_fn = partial(at_least_one_bit, op.level_fn)
 
     def __call__(self, picture: Tensor) -> Tensor:
         """uint8 (C, H, W) -> uint8 (C, H, W)."""

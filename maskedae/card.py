@@ -32,7 +32,8 @@ def export_card(library: str, recipe: dict[str, Any], use: str) -> ModelCard:
     """The card of a model for another library."""
     name = recipe["model"]["name"]
     data = ModelCardData(license=recipe.get("licence"), library_name=library, tags=["maskedae"])
-    parts = [f"# {name}", f"Exported by maskedae.\n\n```python\n{use}\n```", _provenance(recipe)]
+    parts = [f"# {name}", f"Exported by maskedae.\n\n```python\n{use}\n```"]
+    parts += [_outputs(recipe), _provenance(recipe)]
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n")
 
 
@@ -48,6 +49,20 @@ def _title(kind: str, recipe: dict[str, Any], parameters: int) -> str:
         more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
         lines.append(f"It tells {len(classes)} classes: {', '.join(classes[:20])}{more}.")
     return "\n\n".join(lines)
+
+
+def _outputs(recipe: dict[str, Any]) -> str:
+    """What the outputs of a classifier mean, for whoever has nothing but the file."""
+    head = recipe.get("head")
+    if not head:
+        return ""
+    if head["kind"] == "value":
+        text = f"One value: output * {head['std']!r} + {head['mean']!r}."
+    else:
+        how = "softmax: one of" if head["kind"] == "class" else "sigmoid of each: any of"
+        names = "\n".join(f"{number}. {name}" for number, name in enumerate(head["classes"]))
+        text = f"Logits; probabilities by {how} these classes, by number of the output:\n\n{names}"
+    return f"## Outputs\n\n{text}"
 
 
 def _usage(kind: str) -> str:

@@ -1,5 +1,6 @@
 """The command line: one command, many verbs."""
 
+import csv
 import os
 import sys
 from collections.abc import Callable
@@ -56,10 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
     command: Callable[[list[str]], int] = import_module(f"maskedae.commands.{name}").main
     try:
         return command(rest)
+    except KeyboardInterrupt:
+        print(f"maskedae {name}: interrupted; what is whole was kept", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # whoever read what we say has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, ArithmeticError) as error:
+    except (ValueError, OSError, ArithmeticError, csv.Error) as error:
         if "MASKEDAE_DEBUG" in os.environ:
             raise
         print(f"maskedae {name}: {error}", file=sys.stderr)

@@ -112,7 +112,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             node = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = str(error).splitlines()[0]
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        if "weights_only" in first or "weights_only" in str(error):
+            first = "it is no file of tensors and plain values; what else it holds is not run"
         raise ValueError(f"{path} cannot be read as weights: {first}") from error
     for name in ("model", "model_state", "state_dict", "module"):
         if isinstance(node, dict) and isinstance(node.get(name), dict):

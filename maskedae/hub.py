@@ -48,6 +48,8 @@ class Hub(ModelHubMixin, library_name="maskedae"):
     def _save_pretrained(self, save_directory: Path) -> None:
         recipe = public(self.recipe)
         state = cast(nn.Module, self).state_dict()
+        if "head" not in recipe and any(name.startswith("encoder.head.") for name in state):
+            raise ValueError("the encoder has a head: maskedae.classifier.Classifier knows its use")
         write_weights(save_directory / WEIGHTS, state, recipe)
         config = {"library_name": "maskedae", "class": type(self).__name__, "recipe": recipe}
         write_json(save_directory / "config.json", config)

@@ -1,6 +1,5 @@
 """What samples are labelled with: a class, several classes or a value, by folder or by list."""
 
-import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +10,8 @@ from torch import Tensor
 
 from maskedae.answers import Kind
 from maskedae.scanning import Rows
+
+LARGEST = 1e18  # whose square is still a number of 32 bits
 
 
 def class_names(parts: Sequence[Rows], kind: Kind = "class") -> tuple[str, ...]:
@@ -63,6 +64,9 @@ def labels_of(part: Rows, classes: tuple[str, ...], kind: Kind) -> Tensor:
 def number_of(label: str, root: str) -> float:
     """Read a value. Raises ValueError that names where it stands."""
     with suppress(ValueError):
-        if math.isfinite(value := float(label)):
+        if abs(value := float(label)) < LARGEST:
             return value
-    raise ValueError(f"{root}: the label {label!r} is no number; with data.labels=class it may be")
+    raise ValueError(
+        f"{root}: the label {label!r} is no number, or none below {LARGEST:g}; with "
+        f"data.labels=class it may be"
+    )

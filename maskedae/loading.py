@@ -1,7 +1,10 @@
 """From sources to batches: every sample brings its own randomness, bad ones are replaced."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -79,10 +82,28 @@ def leave_signals_to_main(_: int = 0) -> None:
     torch.set_num_threads(1)
 
 
+@cache
+def end_workers_at_exit() -> None:
+    """Have workers killed when this process ends by an error, for it would wait for them.
+
+    They do not heed SIGTERM, by which it would ask them to end.
+    """
+
+    def end() -> None:
+        workers = multiprocessing.active_children()
+        if workers:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's would cry over their death
+        for worker in workers:
+            worker.kill()
+
+    atexit.register(end)
+
+
 def training_loader(
     samples: Samples, batches: MicroBatches, workers: int, pin: bool
 ) -> DataLoader[Batch]:
     """Read micro-batches ahead in worker processes, one epoch after the other without a pause."""
+    end_workers_at_exit()
     return DataLoader(
         samples,
         batch_sampler=batches,
@@ -116,6 +137,7 @@ def read_in_order(
     source: Source, indices: list[int], batch_size: int, workers: int = 0
 ) -> Iterator[Batch]:
     """Read samples in the order given; those that cannot be read are left out and named."""
+    end_workers_at_exit()
     parts = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
     yield from DataLoader(
         _Plain(source),

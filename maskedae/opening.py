@@ -17,7 +17,7 @@ from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
 from maskedae.runs import FREE
-from maskedae.viewing import data_node
+from maskedae.viewing import data_given
 from maskedae.weights import Loaded, load_with_report
 
 STAMPED = 20_000  # files of a split whose sizes and times are looked at
@@ -84,7 +84,7 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
     """Load the checkpoint that comes first; its recipe gives the defaults of the data."""
     loaded = load_with_report(Path(arguments[0]))
     try:
-        parser.set_defaults({"data": data_node(loaded)})
+        parser.set_defaults({"data": data_given(loaded, arguments)})
         options = parser.parse_args(arguments)
     except Exception as error:
         raise ValueError(str(error).strip()) from error

@@ -96,9 +96,13 @@ class Parts:
         draft = path.with_name(f".{path.name}.draft")
         columns = {name: tensor.contiguous() for name, tensor in part.columns.items()}
         skipped = {"skipped": json.dumps(part.skipped)}
-        save_file({"indices": part.indices, **columns}, draft, metadata=skipped)
-        sync(draft)
-        draft.replace(path)
+        try:
+            save_file({"indices": part.indices, **columns}, draft, metadata=skipped)
+            sync(draft)
+            draft.replace(path)
+        except Exception as error:
+            draft.unlink(missing_ok=True)
+            raise OSError(f"could not write {path}: {error}") from error
 
     def skipped(self, split: str, count: int) -> list[Skipped]:
         """What could not be read of a split."""

@@ -113,6 +113,8 @@ def model_of(recipe: Path, arguments: list[str]) -> str:
 def explain(error: Exception, parser: ArgumentParser) -> str:
     """What is wrong with a command line or a recipe, with the nearest setting that exists."""
     text = str(error).strip()
+    if "Expected a <class 'tuple'>" in text:
+        text += "\nseveral numbers are written '[64, 64]'"
     inside = re.search(r"class_path '([\w.]+)'", text)
     word = re.search(r"--([\w.]+)|[Oo]ption '([\w.]+)'", text)
     if group := re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", text):

@@ -97,6 +97,7 @@ class Stepper:
 
     def __init__(self, task: Task, settings: Train, accelerator: Accelerator) -> None:
         self.task, self.settings, self.accelerator = task, settings, accelerator
+        task.model.train()  # what was loaded comes ready for use
         optimizer = make_optimizer(task.model, settings)
         self.model, self.prepared = accelerator.prepare(task.model, optimizer)
         self.optimizer = optimizer

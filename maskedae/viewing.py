@@ -9,11 +9,11 @@ import torch
 
 from maskedae.attention import set_kernel
 from maskedae.classifier import Classifier
-from maskedae.data import BadSample
+from maskedae.data import PLACES, BadSample
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
 from maskedae.masking import Masker
-from maskedae.recipe import make_data
+from maskedae.recipe import given, make_data
 from maskedae.reconstruction import imagine_row, note
 from maskedae.weights import EncoderOnly, Loaded, load_with_report
 from maskedae.zoo import model_file
@@ -34,6 +34,15 @@ def data_node(loaded: Loaded) -> dict[str, Any]:
         said = f"data of kind {node.get('class_path')} are not opened at a checkpoint's word"
         print(f"{said}; --data names them", file=sys.stderr)
     return {"class_path": model_file(loaded.name).DATA}
+
+
+def data_given(loaded: Loaded, arguments: list[str]) -> dict[str, Any]:
+    """The data of a checkpoint; where a command line names another root, without its own places."""
+    node = data_node(loaded)
+    if given(arguments, "--data.root") is None or "init_args" not in node:
+        return node
+    kept = {k: v for k, v in node["init_args"].items() if k not in (*PLACES, "weights")}
+    return {**node, "init_args": kept}
 
 
 def at_ratios(masker: Any, ratios: list[float] | None, units: int) -> list[Masker]:

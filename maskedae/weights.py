@@ -85,9 +85,13 @@ def load_with_report(
     strict: bool = True,
     masker: Masker | None = None,
     encoder_only: bool = False,
+    decoder: bool = True,
     **overrides: Any,
 ) -> Loaded:
-    """Load a model as `load` does, in silence, with all that is known of the file."""
+    """Load a model as `load` does, in silence, with all that is known of the file.
+
+    Whoever has no use for a decoder gets none, so that nothing of it has to fit.
+    """
     file = find_file(fetch(path))
     report = Report(str(path), "maskedae")
     found = read_own(file, report) or recognise(file, overrides, report)
@@ -95,6 +99,9 @@ def load_with_report(
     name, state = settings.pop("name"), found.state
     config = model_config(name, **{**settings, **overrides})
     masker = masker or stored_masker(found.recipe.get("masker"), report)
+    if not decoder:
+        for key in [key for key in state if key.startswith("decoder.")]:
+            del state[key]
     if encoder_only:
         _drop_rest(found, report)
     elif not any(key.startswith("decoder.") for key in state):
@@ -108,6 +115,9 @@ def load_with_report(
     fill(result, state, report)
     if strict and not report.complete:
         raise ValueError(f"{report}\n{report.hint}")
+    if broken := [k for k, v in state.items() if not bool(v.isfinite().all())]:
+        raise ValueError(f"{path} holds values that are not finite, in {', '.join(broken[:6])}")
+    result.eval()
     return Loaded(result, name, config, report, recipe)
 
 
@@ -170,7 +180,7 @@ def recognise(path: Path, overrides: dict[str, Any], report: Report) -> Found:
         state, report.left_out = layout.to_ours(foreign.tensors)
         try:
             facts = names.read(layout, state, foreign, overrides)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             told = ", ".join(sorted(foreign.config)) or "nothing"
             raise ValueError(
                 f"what stands beside {path} cannot be understood: {error!r}; its config.json tells "

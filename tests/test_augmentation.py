@@ -36,6 +36,15 @@ def test_rand_augment_draws_from_torch_alone(picture, channels):
     assert random.getstate() == states[0]
 
 
+def test_rand_augment_at_its_strongest():
+    """timm then asks to leave no bit of a colour."""
+    picture = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    augment = RandAugment("rand-m10-mstd0.5-inc1", MEAN)
+    for seed in range(500):
+        torch.manual_seed(seed)
+        assert augment(picture).shape == picture.shape
+
+
 def test_rand_augment_refuses_what_it_cannot():
     with pytest.raises(ValueError, match="1 or 3 channels, not 4"):
         RandAugment("rand-m9-mstd0.5-inc1", torch.zeros(4, 1, 1))

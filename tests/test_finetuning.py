@@ -391,3 +391,50 @@ def test_one_class_is_an_alarm(place, tmp_path, capsys):
     assert main(alone) == 1
     assert "are of one class, a" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_all_of_a_folder_that_is_named_is_scored(place, tmp_path, capsys):
+    folder, command = place
+    write_pictures(tmp_path / "other", count=10)
+    root = ["--data.root", str(tmp_path / "other")]
+    assert main(["evaluate", str(folder / "whole"), *root, "--out", str(tmp_path / "e")]) == 0
+    assert json.loads((tmp_path / "e/scores.json").read_text())["samples"] == 10
+    assert f"10 samples, from {tmp_path}/other/a/000.png" in capsys.readouterr().out
+    assert main(["evaluate", str(folder / "whole"), *root, "--out", str(tmp_path / "e")]) == 1
+    assert "holds scores; --overwrite" in capsys.readouterr().err
+    held = ["--data.val_root", str(folder / "pictures"), "--train.epochs=1"]
+    assert main([*command, str(tmp_path / "run"), *held]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), *root]) == 0
+    assert "10 samples" in capsys.readouterr().out
+
+
+def test_an_encoder_for_other_channels(place, tmp_path, capsys):
+    _, command = place
+    out = tmp_path / "gray"
+    assert main([*command, str(out), "--model.channels=1", "--train.epochs=1"]) == 0
+    said = capsys.readouterr().out
+    assert "100.0% of the encoder" in said and "decoder" not in said
+    model = maskedae.load(out)
+    assert not model.training and model(torch.randn(1, 1, 32, 32)).shape == (1, 2)
+
+
+def test_odd_names_of_classes(place, tmp_path, capsys):
+    folder, _ = place
+    for old, new in (("a", b"a$^$b"), ("b", b"c\xe9t")):
+        (tmp_path / "odd").mkdir(exist_ok=True)
+        os.symlink(folder / "pictures" / old, os.fsencode(tmp_path / "odd") + b"/" + new)
+    recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=1)
+    start = ["finetune", str(recipe), "--init", str(folder / "pre"), "--out", str(tmp_path / "run")]
+    assert main([*start, "--data.root", str(tmp_path / "odd")]) == 0
+    assert main(["evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "e")]) == 0
+    assert main(["predict", str(tmp_path / "run"), str(folder / "pictures/a/000.png")]) == 0
+
+
+def test_weights_that_are_no_numbers_are_refused(place, tmp_path, capsys):
+    folder, _ = place
+    model = maskedae.load(folder / "whole")
+    state = dict(model.state_dict())
+    state["encoder.embed.bias"] = state["encoder.embed.bias"] * torch.nan
+    write_weights(tmp_path / "model.safetensors", state, model.recipe)
+    assert main(["predict", str(tmp_path / "model.safetensors"), "x.png"]) == 1
+    assert "not finite, in encoder.embed.bias" in capsys.readouterr().err

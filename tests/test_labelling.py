@@ -33,6 +33,8 @@ def test_values(tmp_path):
     assert opened(tmp_path / "m.csv", "class", text).train.classes == ("-2", "1.5")
     with pytest.raises(ValueError, match="'nan' is no number"):
         opened(tmp_path / "n.csv", "value", text.replace("-2", "nan"))
+    with pytest.raises(ValueError, match="'3e38' is no number, or none below"):
+        opened(tmp_path / "n.csv", "value", text.replace("-2", "3e38"))
     bare = opened(tmp_path / "o.csv", "value", "path\na.jpg\n").train
     assert bare.labels is None and "1 of 1 samples have no value" in bare.unlabelled
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import torch
 
 from maskedae.data import BadSample
@@ -76,3 +79,28 @@ def test_reading_in_order_leaves_bad_samples_out():
     assert [draw[1] for batch in batches for draw in batch.draws] == [0, 2, 9]
     assert batches[0].skipped == [("sample 1", "broken")]
     assert [len(batch.samples) for batch in batches] == [2, 1]
+
+
+BROKEN = """
+import torch
+from maskedae.data import Source
+from maskedae.loading import read_in_order
+
+class Source:
+    labels = None
+    def __len__(self): return 1000
+    def name(self, index): return str(index)
+    def read(self, index): return torch.zeros(3, 8, 8, dtype=torch.uint8)
+
+batches = read_in_order(Source(), list(range(1000)), 2, workers=2)
+next(batches)
+raise RuntimeError("on purpose")
+"""
+
+
+def test_an_error_ends_the_process_whatever_its_workers_do():
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN], timeout=60, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "on purpose" in done.stderr
+    assert "killed" not in done.stderr

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from maskedae.data import Data, Source
+from maskedae.recipe import given
 
 if TYPE_CHECKING:
     from maskedae.classifier import Classifier
@@ -22,6 +23,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
     parser.add_argument("--split", choices=["held_out", "train"], default="held_out")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
     parser.add_argument(
         "--out", type=Path, help="folder for scores.json, predictions.csv and answers.png"
     )
@@ -36,22 +38,29 @@ def main(arguments: list[str]) -> int:
         parser.print_help()
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
 
-    from maskedae.viewing import data_node
+    from maskedae.viewing import data_given
     from maskedae.weights import load_with_report
 
     began, loaded = time.monotonic(), load_with_report(Path(arguments[0]))
     try:
-        parser.set_defaults({"data": data_node(loaded)})
+        parser.set_defaults({"data": data_given(loaded, arguments)})
         options = parser.parse_args(arguments)
     except Exception as error:
         raise ValueError(str(error).strip()) from error
 
     from maskedae.finetuning.classifying import classifier_of
 
+    if options.out and (options.out / "scores.json").exists() and not options.overwrite:
+        raise ValueError(f"{options.out} holds scores; --overwrite replaces them")
+    named = given(arguments, "--data.root") is not None
+    if named and "held_out_share" in options.data.init_args:
+        options["data.init_args.held_out_share"] = 0.0  # all that was named is to be scored
     model, data = classifier_of(loaded, options.checkpoint), parser.instantiate(options).data
     source = data.source(options.split, loaded.config.shape, augment=False)
+    if source is None and named:
+        source = data.source("train", loaded.config.shape, augment=False)
     if source is None:
-        raise ValueError("nothing is held out to score on: give --data.val_root or --split train")
+        raise ValueError("nothing is held out to score on: give --data.root or --split train")
     return score(model, data, source, options, began)
 
 
@@ -65,6 +74,8 @@ def score(model: "Classifier", data: Data, source: Source, options: Namespace, b
 
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     model.to(accelerator.device)
+    if accelerator.is_main_process:
+        print(f"{len(source)} samples, from {source.name(0)} to {source.name(len(source) - 1)}")
     found = evaluate(model, data, source, accelerator, options.workers)
     if not accelerator.is_main_process:
         return 0

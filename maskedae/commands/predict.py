@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
             continue
         said, done = in_words(model.answers, found, options.top), done + 1
         value = model.answers.kind == "value"
-        words = (f"{p:.4g}" if value else f"{readable(n)} {p:.1%}" for n, p in said.items())
+        words = (f"{p:.9g}" if value else f"{readable(n)} {p:.1%}" for n, p in said.items())
         print(f"{name}: {', '.join(words)}", flush=True)
         if options.json:
             with options.json.open("a") as file:

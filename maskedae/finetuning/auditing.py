@@ -44,7 +44,8 @@ def describe(answers: Answers, labels: Tensor) -> str:
     if answers.kind == "value":
         return f"values from {labels.min():.4g} to {labels.max():.4g}, mean {labels.mean():.4g}"
     counts = count(answers, labels)
-    digest = hashlib.blake2b("\n".join(answers.classes).encode(), digest_size=4).hexdigest()
+    order = "\n".join(answers.classes).encode(errors="surrogateescape")
+    digest = hashlib.blake2b(order, digest_size=4).hexdigest()
     some = ", ".join(answers.classes[:6]) + (", ..." if len(answers.classes) > 6 else "")
     return (
         f"{len(answers.classes)} classes of {int(counts.min())} to {int(counts.max())} samples "

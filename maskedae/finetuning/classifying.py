@@ -174,7 +174,7 @@ def write_predictions(found: Evaluation, answers: Answers, source: Source, path:
         for sample, label, row in zip(found.answered.samples, found.labels, outputs, strict=True):
             pairs = in_words(answers, row, top=5).items() if one else ()
             said = [part for name, p in pairs for part in (name, f"{p:.6g}")]
-            said = said or [f"{value:.6g}" for value in row.flatten().tolist()]
+            said = said or [f"{value:.9g}" for value in row.flatten().tolist()]
             writer.writerow([source.name(int(sample)), truth_of(answers, label), *said])
     draft.replace(path)
 
@@ -182,7 +182,7 @@ def write_predictions(found: Evaluation, answers: Answers, source: Source, path:
 def truth_of(answers: Answers, label: Tensor) -> str:
     """A label in words, as lists have it."""
     if answers.kind == "value":
-        return f"{float(label):.6g}"
+        return f"{float(label):.9g}"
     if answers.kind == "class":
         return answers.classes[int(label)]
     return "|".join(answers.classes[i] for i in label.nonzero().flatten().tolist())

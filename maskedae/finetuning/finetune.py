@@ -89,13 +89,16 @@ def make_classifier(recipe: Recipe, answers: Answers, launch: Launch) -> Classif
     if recipe.init == "none" or launch.goes_on:
         encoder = create_model(recipe.model_name, **values).encoder
     else:
-        loaded = load_with_report(recipe.init, **values)
+        loaded = load_with_report(recipe.init, decoder=False, **values)
         launch.say(f"init      {loaded.report}")
         if isinstance(loaded.model, Classifier) and loaded.model.answers == answers:
             head = loaded.model.encoder.head
             if (head.pool, head.batch_norm) == (settings.pool, settings.batch_norm):
                 launch.say("          its head goes on, for the classes are the same")
                 return loaded.model
+            launch.say("          its head goes, for pooling or norm are others")
+        elif isinstance(loaded.model, Classifier):
+            launch.say("          its head goes, for the classes are others")
         encoder = loaded.model.encoder
     return Classifier(encoder, answers, settings.pool, settings.batch_norm)
 

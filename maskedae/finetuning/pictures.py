@@ -1,6 +1,7 @@
 """Pictures of how a classifier answered: which classes it mixes up, how far values are off."""
 
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
@@ -37,7 +38,15 @@ def draw_answers(answers: Answers, logits: Tensor, labels: Tensor, title: str, p
     draw = {"class": draw_confusion, "classes": draw_precisions, "value": draw_values}
     draw[answers.kind](axes, answers, logits, labels)
     axes.set_title(title, fontsize=10)
-    figure.savefig(path, dpi=120, format="png")
+    with catch_warnings():
+        simplefilter("ignore", UserWarning)  # letters that the font lacks become boxes
+        figure.savefig(path, dpi=120, format="png")
+
+
+def shown(name: str) -> str:
+    """A class name on one line, without what Matplotlib would take for a formula."""
+    line = " ".join(name.encode(errors="replace").decode().split())
+    return line.replace("$", r"\$")
 
 
 def draw_confusion(axes: Axes, answers: Answers, logits: Tensor, labels: Tensor) -> None:
@@ -53,7 +62,7 @@ def draw_confusion(axes: Axes, answers: Answers, logits: Tensor, labels: Tensor)
         axes.set_xlabel("answer")
     shares = (table / table.sum(dim=1, keepdim=True).clamp(min=1))[present][:, present]
     axes.imshow(shares.numpy(), vmin=0, vmax=1, cmap="Blues")
-    names = [answers.classes[i] for i in present]
+    names = [shown(answers.classes[i]) for i in present]
     right = ["" if accuracy[i].isnan() else f" {accuracy[i]:.0%}" for i in present]
     axes.set_yticks(range(len(names)), [n + r for n, r in zip(names, right, strict=True)])
     axes.set_xticks(range(len(names)), names, rotation=90)
@@ -71,12 +80,12 @@ def draw_confusion(axes: Axes, answers: Answers, logits: Tensor, labels: Tensor)
 def draw_precisions(axes: Axes, answers: Answers, logits: Tensor, labels: Tensor) -> None:
     """A bar for the average precision of each class; of many, the worst."""
     found = average_precisions(logits, labels)
-    shown = (~found.isnan()).nonzero().flatten()
-    shown = shown[found[shown].argsort()][:MOST].flip(0)
-    axes.barh(range(len(shown)), found[shown].tolist())
-    axes.set_yticks(range(len(shown)), [answers.classes[i] for i in shown], fontsize=8)
+    chosen = (~found.isnan()).nonzero().flatten()
+    chosen = chosen[found[chosen].argsort()][:MOST].flip(0)
+    axes.barh(range(len(chosen)), found[chosen].tolist())
+    axes.set_yticks(range(len(chosen)), [shown(answers.classes[i]) for i in chosen], fontsize=8)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("average precision" + (", the worst" if len(shown) < len(found) else ""))
+    axes.set_xlabel("average precision" + (", the worst" if len(chosen) < len(found) else ""))
 
 
 def draw_values(axes: Axes, answers: Answers, logits: Tensor, labels: Tensor) -> None:
