@@ -198,6 +198,19 @@ def test_the_command(tmp_path, make, capsys):
     assert main([*given, "--overwrite"]) == 0
 
 
+def test_an_export_in_place_of_another_leaves_nothing_of_it(tmp_path, make):
+    export(make("mean"), "safetensors", tmp_path / "out")
+    (tmp_path / "out/mine.txt").write_text("kept")
+    export(make("class"), "torch", tmp_path / "out", overwrite=True)
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["README.md", "mine.txt", "model.pt2", "preprocessor_config.json"]
+    card = (tmp_path / "out/README.md").read_text()
+    assert "by softmax: one of these classes" in card and "2. c" in card
+    for target, name in (("timm", "w.safetensors"), ("onnx", "f.pt2")):
+        with pytest.raises(ValueError, match=f"is not written to a file such as {name}"):
+            export(make("mean"), target, tmp_path / name)
+
+
 @pytest.mark.parametrize("target", NAMES)
 def test_the_licence_goes_along(tmp_path, make, target):
     model = make("encoder")

@@ -11,6 +11,7 @@ import torch
 
 from maskedae.attention import set_kernel
 from maskedae.card import export_card
+from maskedae.checkpoints import WEIGHTS
 from maskedae.exporting import Model, Target, Written, difference, sample
 from maskedae.exporting.graphs import export_onnx, export_torch
 from maskedae.hints import nearest
@@ -18,6 +19,11 @@ from maskedae.zoo import layout_file, model_file
 
 FILES = {"onnx": ".onnx", "torch": ".pt2", "official": ".pth"}  # targets that are one file
 CARD = "README.md"
+# All that an export leaves in a folder: another's would lie beside it under the same card.
+PARTS = (
+    *("config.json", "preprocessor_config.json", WEIGHTS, CARD),
+    *("model.onnx", "model.onnx.data", "model.pt2", "model.pth"),
+)
 EXTRAS = {"onnx": "pip install 'maskedae[onnx]'"}
 
 
@@ -67,6 +73,9 @@ def export(
     """
     write, file = find_target(model, target), FILES.get(target)
     single = file is not None and out.suffix == file
+    if not single and out.suffix in (*FILES.values(), ".safetensors"):
+        fits = f"a file ending in {file}, or a folder" if file else "a folder"
+        raise ValueError(f"{target} is not written to a file such as {out.name}; {fits} would fit")
     place = out.parent if single else out
     if not overwrite:
         refuse_to_overwrite(out, place, single)
@@ -78,6 +87,8 @@ def export(
         apart = compare(written, Path(draft), say)
         if not single:
             add_card(model, written, Path(draft) / CARD)
+        for name in () if single else PARTS:
+            (place / name).unlink(missing_ok=True)
         for path in Path(draft).iterdir():
             shutil.move(path, place / path.name)
     say(f"wrote {out}\n{written.use.format(out=place)}{remark(model)}")

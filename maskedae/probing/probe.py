@@ -7,6 +7,8 @@ import torch
 
 from maskedae.encoder import Encoder
 from maskedae.extraction import Pooling, choose_layers, digest, extract, feature_names
+from maskedae.finetuning.auditing import audit
+from maskedae.finetuning.objectives import answers_of
 from maskedae.opening import Opened, Sources, open_sources
 from maskedae.parts import Parts
 from maskedae.probing.candidates import encode_all, load_samples, why_unscored
@@ -45,6 +47,8 @@ def probe(opened: Opened) -> Path:
     options, encoder = opened.options, opened.encoder
     sources = open_sources(opened)
     unscored = why_unscored(sources)
+    if not unscored and opened.state.is_main_process:
+        print(audit(answers_of(sources["train"]), sources["train"], sources["held_out"]))
     layers = choose_layers(encoder, options.layers or [max(encoder.depth * 3 // 4 - 1, 0), -1])
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)
