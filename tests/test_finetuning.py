@@ -316,6 +316,7 @@ def test_several_classes_at_a_time(place, tmp_path):
     listed = write_list(folder / "pictures", tmp_path / "l.txt", lambda p: label[p.parent.name])
     recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=6)
     command = ["finetune", str(recipe), "--init", str(folder / "pre"), "--data.root", str(listed)]
+    command += ["--data.val_root", str(listed)]  # the share held out depends on absolute paths
     assert main([*command, "--data.labels=classes", "--out", str(tmp_path / "run")]) == 0
     scores = [row["map"] for row in rows(tmp_path / "run") if "map" in row]
     losses = [row["val_loss"] for row in rows(tmp_path / "run") if "map" in row]
@@ -335,6 +336,7 @@ def test_values(place, tmp_path, capsys):
     )
     recipe = write_recipe(tmp_path / "f.yaml", FINETUNE, epochs=6)
     command = ["finetune", str(recipe), "--init", str(folder / "pre"), "--data.root", str(listed)]
+    command += ["--data.val_root", str(listed)]
     command += ["--data.labels=value", "--finetune.mixup=0", "--finetune.cutmix=0", "--out"]
     assert main([*command, str(tmp_path / "run")]) == 0
     scores = [row for row in rows(tmp_path / "run") if "r2" in row]
