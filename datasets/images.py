@@ -1,6 +1,7 @@
 """Pictures in folders and lists, of every format that Pillow reads."""
 
 import os
+import re
 import stat
 import struct
 import zlib
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -21,6 +22,7 @@ from torchvision.io import ImageReadMode
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from maskedae.answers import Kind
 from maskedae.augmentation import Erase, RandAugment
 from maskedae.data import BadSample, Panel, Source, Split
 from maskedae.listing import Listing, Splits, list_named, open_splits
@@ -80,7 +82,7 @@ class Images:
     """timm's notation of a RandAugment for training, such as rand-m9-mstd0.5-inc1; none is none."""
     erasing: float = 0.0
     """Share of pictures of which a box is replaced by noise in training."""
-    labels: Literal["class", "classes", "value"] = "class"
+    labels: Kind = "class"
     """What a label in a list is: a class, classes separated by | or ;, or a number."""
     eval_crop: float = 0.875
     """Without augmentation: share of the shorter side that the central crop keeps."""
@@ -159,6 +161,20 @@ class Images:
         cells = [[Cell(panel.caption, self.pixels(panel.signal)) for panel in row] for row in rows]
         path.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(cells, note).save(path, format="PNG")
+
+    def readable(self, name: str) -> str:
+        """Say in words what a class is that goes by its number in WordNet, as in ImageNet.
+
+        >>> Images().readable("n02123045"), Images().readable("cat")
+        ('tabby, tabby cat', 'cat')
+        """
+        if not re.fullmatch(r"n\d{8}", name):
+            return name
+        from timm.data import ImageNetInfo  # type: ignore[attr-defined]
+
+        with suppress(KeyError, AssertionError):
+            return ImageNetInfo("imagenet-22k").label_name_to_description(name)
+        return name
 
     def pixels(self, signal: Tensor) -> Tensor:
         """Undo the normalisation, with gray for what is NaN: (C, H, W) -> (H, W, C), uint8."""

@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import repeat
 from math import ceil
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from maskedae.attention import set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
-from maskedae.data import Data, Panel, Source, Split
 from maskedae.flops import count
 from maskedae.loading import Batch, Samples, training_loader
 from maskedae.pretraining import Pretraining
@@ -43,25 +42,6 @@ class ModelSpeed(NamedTuple):
     peak_flops_per_second: float  # of large square matrix products
     share_of_peak: float
     peak_memory: int  # bytes: of the GPU, else of the whole process
-
-
-class Unopened:
-    """Data without samples: a task that is timed has nothing to look at."""
-
-    def __init__(self, data: Data) -> None:
-        self.data, self.max_bad_share = data, data.max_bad_share
-
-    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
-        return None
-
-    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
-        return self.data.files(paths, shape)
-
-    def signal(self, batch: Tensor) -> Tensor:
-        return self.data.signal(batch)
-
-    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
-        self.data.draw(rows, note, path)
 
 
 def seconds(device: torch.device, work: Callable[[], object]) -> float:
@@ -131,11 +111,11 @@ class Bench:
         torch.manual_seed(self.train.seed)
         model = build(recipe)
         set_checkpointing(model, self.train.checkpointing)
-        self.task = Pretraining(model, Unopened(recipe.data), recipe.model.shape)
+        self.task = Pretraining(model, recipe.data)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
-        given = recipe.data if getattr(recipe.data, "root", None) else self.task.data
-        self.source = given.source("train", recipe.model.shape, augment=True)
+        rooted = getattr(recipe.data, "root", None)
+        self.source = recipe.data.source("train", recipe.model.shape, True) if rooted else None
         if self.source:
             self.plan = Plan(self.source.shares, self.samples, 10**6, self.train.seed)
 

@@ -1,12 +1,12 @@
 """Model cards: what a model is, where it comes from, how good it is, and how to use it."""
 
 import textwrap
+from types import ModuleType
 from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-PAPERS = "masked autoencoding ([arXiv:2111.06377](https://arxiv.org/abs/2111.06377))"
 KINDS = {
     "MaskedAutoencoder": ("a masked autoencoder, encoder and decoder", "out = model(signal)"),
     "EncoderOnly": ("an encoder", "tokens = model.encoder(signal)"),
@@ -14,13 +14,21 @@ KINDS = {
 }
 
 
+def system_of(recipe: dict[str, Any]) -> ModuleType:
+    """The model file, which knows its paper and what its classifiers are called."""
+    from maskedae.zoo import model_file  # which needs the models, which need this
+
+    return model_file(recipe["model"]["name"])
+
+
 def make_card(kind: str, recipe: dict[str, Any], parameters: int) -> ModelCard:
     """The card of a model of that class."""
     scores = recipe.get("results", {}).get("scores", {})
+    system = system_of(recipe)
     data = ModelCardData(
         license=recipe.get("licence"),
         library_name="maskedae",
-        pipeline_tag="image-classification" if kind == "Classifier" else None,
+        pipeline_tag=system.PIPELINE if kind == "Classifier" else None,
         tags=["maskedae", "masked-autoencoder", recipe["model"]["name"]],
         metrics=sorted(scores) or None,
     )
@@ -40,7 +48,9 @@ def export_card(library: str, recipe: dict[str, Any], use: str) -> ModelCard:
 def _title(kind: str, recipe: dict[str, Any], parameters: int) -> str:
     name, size = recipe["model"]["name"], recipe["model"].get("size")
     what = f"{KINDS[kind][0]} of {parameters / 1e6:.1f} million parameters"
-    lines = [f"# {name}", f"`{name}`: {what}, made by {PAPERS}."]
+    paper = system_of(recipe).PAPER
+    link = f"[arXiv:{paper}](https://arxiv.org/abs/{paper})"
+    lines = [f"# {name}", f"`{name}`: {what}, of masked autoencoding as in {link}."]
     if size:
         lines.append(f"It takes signals of {' x '.join(map(str, size))}.")
     head = recipe.get("head")

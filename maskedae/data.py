@@ -64,6 +64,10 @@ class Data(Protocol):
         """Normalise on the device: uint8 (B, C, *size) -> float (B, C, *size)."""
         ...
 
+    def readable(self, name: str) -> str:
+        """Say the name of a class in words that people use."""
+        ...
+
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
         """Write a figure of rows of panels, with a note under it."""
         ...

@@ -90,7 +90,7 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
         raise ValueError(str(error).strip()) from error
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
-    encoder = loaded.model.encoder.to(state.device).eval()
+    encoder = loaded.model.encoder.to(state.device)
     settings = yaml.safe_load(parser.dump(options, skip_unset=False))["data"]
     if options.workers is None:
         # Where a GPU computes, the cores are free to read.

@@ -25,11 +25,15 @@ class Pretraining:
 
     score = "knn"
 
-    def __init__(self, model: MaskedAutoencoder, data: Data, shape: tuple[int, ...]) -> None:
-        self.model, self.data = model, data
+    def __init__(
+        self,
+        model: MaskedAutoencoder,
+        data: Data,
+        bank: Source | None = None,
+        queries: Source | None = None,
+    ) -> None:
+        self.model, self.data, self.bank, self.queries = model, data, bank, queries
         self.noise_size = model.noise_size
-        self.bank = data.source("train", shape, augment=False)
-        self.queries = data.source("held_out", shape, augment=False)
 
     def loss(
         self, model: nn.Module, signal: Tensor, batch: Batch
@@ -109,7 +113,9 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
-    task = Pretraining(model, recipe.data, recipe.model.shape)
+    data, shape = recipe.data, recipe.model.shape
+    plain = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
+    task = Pretraining(model, data, *plain)
     # What cannot be masked, attended to or cut should be told before the folder is touched.
     model.draw_mask(1)
     try_model(model, accelerator)

@@ -77,7 +77,6 @@ def draw_reconstructions(
         raise ValueError(model.reason)
     if isinstance(model, Classifier):
         raise ValueError(f"{checkpoint} holds a classifier, which imagines nothing")
-    model.eval()
     set_kernel(model, "sdpa")  # the kernel of the training may need another machine
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)

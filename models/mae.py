@@ -58,6 +58,7 @@ class MAEConfig:
         return (self.channels, *self.size)
 
 
+PAPER, PIPELINE = "2111.06377", "image-classification"  # for model cards
 DATA = "maskedae.datasets.images.Images"  # what looks at these models' signals, if no recipe says
 
 # Width, depth and heads of encoder and decoder. Base, large and huge are table 8 and the released

@@ -66,6 +66,7 @@ class MAESTConfig:
         return (self.channels, *self.size)
 
 
+PAPER, PIPELINE = "2205.09113", "video-classification"  # for model cards
 DATA = "maskedae.datasets.videos.Videos"  # what looks at these models' signals, if no recipe says
 
 # Base, large and huge are those of the paper, which cuts patches of 16 for huge, too.

@@ -70,6 +70,7 @@ class VideoMAEConfig:
         return (self.channels, *self.size)
 
 
+PAPER, PIPELINE = "2203.12602", "video-classification"  # for model cards
 DATA = "maskedae.datasets.videos.Videos"  # what looks at these models' signals, if no recipe says
 
 # Those of the paper; the depths of decoders are those of its scripts.

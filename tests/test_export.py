@@ -18,8 +18,9 @@ from maskedae import RandomMasker, create_model
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
 from maskedae.cli import main
+from maskedae.commands.export import TARGETS
 from maskedae.datasets.images import Images
-from maskedae.exporting.running import NAMES, export
+from maskedae.exporting.running import export
 from maskedae.masking import take
 from maskedae.weights import EncoderOnly, load_with_report
 
@@ -189,7 +190,7 @@ assert not any(name.startswith("maskedae") for name in sys.modules)
 
 def test_the_command(tmp_path, make, capsys):
     make("whole").save_pretrained(tmp_path / "run")
-    assert {"timm", "transformers", "official"} <= set(NAMES)
+    assert {"timm", "transformers", "official"} <= set(TARGETS)
     given = ["export", str(tmp_path / "run"), "--to", "safetensors", "--out", str(tmp_path / "out")]
     assert main([*given, "--encoder_only"]) == 0
     assert "the largest difference is 0.0e+00" in capsys.readouterr().out
@@ -211,7 +212,7 @@ def test_an_export_in_place_of_another_leaves_nothing_of_it(tmp_path, make):
             export(make("mean"), target, tmp_path / name)
 
 
-@pytest.mark.parametrize("target", NAMES)
+@pytest.mark.parametrize("target", TARGETS)
 def test_the_licence_goes_along(tmp_path, make, target):
     model = make("encoder")
     model.encoder.recipe["licence"] = "cc-by-nc-4.0"

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,10 +19,19 @@ from maskedae.classifier import Classifier
 from maskedae.cli import main
 
 sys.path.append(str(Path(__file__).parent))
-from training import FINETUNE, same, weights, write_pictures, write_recipe  # noqa: E402
+from training import (  # noqa: E402
+    FINETUNE,
+    killed,
+    rows,
+    same,
+    stopped,
+    torchrun,
+    weights,
+    write_pictures,
+    write_recipe,
+)
+from training import maskedae as command_line  # noqa: E402
 
-SCRIPT = Path(__file__).with_name("training.py")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 SMALL = ["--model.size=[32,32]", "--model.patch=[8,8]", "--model.width=32", "--model.depth=2"]
 SMALL = ["--model.name=mae_vit_tiny_patch16", *SMALL, "--model.heads=2"]
 
@@ -42,17 +50,10 @@ def place(tmp_path_factory):
     data = ["--data.root", str(folder / "pictures")]
     first = write_recipe(folder / "pretrain.yaml", epochs=1)
     second = write_recipe(folder / "finetune.yaml", FINETUNE, ema=0.9)
-    train = [sys.executable, "-m", "maskedae", "pretrain", str(first), *data]
-    subprocess.run([*train, "--out", str(folder / "pre")], check=True, env=ONE_THREAD)
+    command_line("pretrain", str(first), *data, "--out", str(folder / "pre"))
     command = ["finetune", str(second), "--init", str(folder / "pre"), *data, "--out"]
-    whole = [sys.executable, "-m", "maskedae", *command, str(folder / "whole")]
-    said = subprocess.run(whole, check=True, env=ONE_THREAD, capture_output=True, text=True)
-    (folder / "said.txt").write_text(said.stdout)
+    (folder / "said.txt").write_text(command_line(*command, str(folder / "whole")))
     return folder, command
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_run(place, tmp_path):
@@ -73,14 +74,7 @@ def test_killed_at_random_moments(place):
     folder, command = place
     out = folder / "killed"
     extra = [*command, str(out), "--resume", "--train.save_every_steps=1"]
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "3", str(out), *extra],
-        env=ONE_THREAD,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) >= 5
+    assert killed(3, out, extra) >= 5
     assert same(folder / "whole", out)
 
 
@@ -89,8 +83,7 @@ def test_a_run_goes_on_without_what_it_started_from(place, tmp_path):
     out = tmp_path / "run"
     moved = folder / "moved"
     interrupted = [*command, str(out), "--resume"]
-    stop = STOP_AFTER.format(step=12)
-    subprocess.run([sys.executable, "-c", stop, *interrupted], check=True, env=ONE_THREAD)
+    stopped(12, *interrupted)
     (folder / "pre").rename(moved)
     try:
         again = ["finetune", str(out / "config.yaml"), "--out", str(out), "--resume"]
@@ -99,27 +92,6 @@ def test_a_run_goes_on_without_what_it_started_from(place, tmp_path):
         assert main([*command, str(tmp_path / "new")]) == 1
     finally:
         moved.rename(folder / "pre")
-
-
-STOP_AFTER = """
-import os, signal, sys
-from maskedae.cli import main
-from maskedae.stepping import Stepper
-take = Stepper.take
-def stop(self, step, *rest):
-    if step == {step}:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return take(self, step, *rest)
-Stepper.take = stop
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def torchrun(*arguments):
-    port = 29500 + os.getpid() % 1000
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    whole = [*run, f"--master_port={port}", "-m", "maskedae", *arguments]
-    return subprocess.run(whole, check=True, env=ONE_THREAD, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("norm", [[], ["--finetune.pool=class", "--finetune.batch_norm=true"]])
@@ -167,7 +139,7 @@ def test_evaluation_counts_every_sample_once(place, tmp_path):
     (folder / "pictures/a/broken.png").write_bytes(b"no picture")
     command = ["evaluate", str(folder / "whole"), "--split=train", "--out"]
     assert main([*command, str(tmp_path / "one")]) == 0
-    said = torchrun(*command, str(tmp_path / "two")).stdout
+    said = torchrun(*command, str(tmp_path / "two"))
     assert said.count("broken.png") == 1
     one, two = ((tmp_path / name / "predictions.csv").read_text() for name in ("one", "two"))
     assert one == two

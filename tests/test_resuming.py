@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,10 +14,17 @@ from maskedae.cli import main
 from maskedae.stepping import Stepper
 
 sys.path.append(str(Path(__file__).parent))
-from training import same, weights, write_pictures, write_recipe  # noqa: E402
-
-SCRIPT = Path(__file__).with_name("training.py")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+from training import (  # noqa: E402
+    killed,
+    maskedae,
+    rows,
+    same,
+    stopped,
+    torchrun,
+    weights,
+    write_pictures,
+    write_recipe,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -34,30 +40,15 @@ def place(tmp_path_factory):
     write_pictures(folder / "pictures")
     recipe = write_recipe(folder / "tiny.yaml")
     command = ["pretrain", str(recipe), "--data.root", str(folder / "pictures"), "--out"]
-    subprocess.run(
-        [sys.executable, "-m", "maskedae", *command, str(folder / "whole")],
-        check=True,
-        env=ONE_THREAD,
-    )
+    maskedae(*command, str(folder / "whole"))
     return folder, command
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_killed_at_random_moments(place):
     folder, command = place
     out = folder / "killed"
     extra = [*command, str(out), "--resume", "--train.save_every_steps=1"]
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "7", str(out), *extra],
-        env=ONE_THREAD,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) >= 10
+    assert killed(7, out, extra) >= 10
     assert same(folder / "whole", out)
     steps = [row["step"] for row in rows(out) if "loss" in row]
     assert steps == sorted(set(steps)) and steps[-1] == 24
@@ -89,34 +80,13 @@ def test_resumed_on_two_processes_and_with_accumulation(place):
     """Order of data is the same, so weights agree but for the rounding of other sums."""
     folder, command = place
     out = folder / "moved"
-    run = [sys.executable, "-m", "maskedae", *command, str(out)]
-    subprocess.run(
-        [sys.executable, "-c", STOP_AFTER.format(step=9), *run[3:]], check=True, env=ONE_THREAD
-    )
+    stopped(9, *command, str(out))
     assert json.loads((out / "checkpoints/last/state.json").read_text())["step"] in (10, 11)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    torchrun += [f"--master_port={29500 + os.getpid() % 1000}", "-m", "maskedae"]
-    subprocess.run(
-        [*torchrun, *run[3:], "--resume", "--train.accumulate=2"], check=True, env=ONE_THREAD
-    )
+    torchrun(*command, str(out), "--resume", "--train.accumulate=2")
     first, second = weights(folder / "whole"), weights(out)
     for name in first:
         torch.testing.assert_close(second[name], first[name], rtol=1e-5, atol=1e-6, msg=name)
     assert [r["step"] for r in rows(out) if "loss" in r][-1] == 24
-
-
-STOP_AFTER = """
-import os, signal, sys
-from maskedae.cli import main
-from maskedae.stepping import Stepper
-take = Stepper.take
-def stop(self, step, *rest):
-    if step == {step}:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return take(self, step, *rest)
-Stepper.take = stop
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 def test_readers_in_other_processes_change_nothing(place, tmp_path):

@@ -1,8 +1,10 @@
 """A training small enough to be run many times over, and ways to run it."""
 
+import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -62,6 +64,54 @@ FINETUNE = {
         "device": "cpu",
     },
 }
+
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+STOP_AFTER = """
+import os, signal, sys
+from maskedae.cli import main
+from maskedae.stepping import Stepper
+take = Stepper.take
+def stop(self, step, *rest):
+    if step == {step}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return take(self, step, *rest)
+Stepper.take = stop
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def python(*arguments):
+    """Run Python on one thread; return what it said."""
+    done = [sys.executable, *arguments]
+    return subprocess.run(done, check=True, env=ONE_THREAD, capture_output=True, text=True).stdout
+
+
+def maskedae(*arguments):
+    """Run a command in a process of its own."""
+    return python("-m", "maskedae", *arguments)
+
+
+def stopped(step, *arguments):
+    """Run a command that is asked to end at a step."""
+    return python("-c", STOP_AFTER.format(step=step), *arguments)
+
+
+def torchrun(*arguments):
+    """Run a command on two processes."""
+    port = f"--master_port={29500 + os.getpid() % 1000}"
+    run = ["-m", "torch.distributed.run", "--nproc_per_node=2", port]
+    return python(*run, "-m", "maskedae", *arguments)
+
+
+def killed(seed, out, arguments):
+    """Kill a training at random moments until it is done; return the kills."""
+    return int(python(__file__, str(seed), str(out), *arguments))
+
+
+def rows(run):
+    """Lines of metrics.jsonl."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def write_pictures(folder, count=64, size=40):

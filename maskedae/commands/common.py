@@ -9,9 +9,22 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.data import PLACES
-from maskedae.recipe import make, plain
+from maskedae.recipe import find_recipe, make, plain
 
 TASKS = {"pretrain": "maskedae.pretraining", "finetune": "maskedae.finetuning.finetune"}
+
+
+def split_recipe(arguments: list[str], usage: str) -> tuple[Path, list[str], bool] | int:
+    """The file of the recipe that comes first, what follows, and whether to show it only.
+
+    Where no recipe comes first, the usage is told, and the exit status returned.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        print(usage)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    name, *rest = arguments
+    kept = [argument for argument in rest if argument != "--print_config"]
+    return find_recipe(name), kept, len(kept) < len(rest)
 
 
 def add_run_options(parser: ArgumentParser, name: str) -> None:

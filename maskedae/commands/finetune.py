@@ -5,8 +5,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from maskedae.commands.common import add_run_options, run_recipe
-from maskedae.recipe import find_recipe, given, parse, read_recipe, recipe_parser
+from maskedae.commands.common import add_run_options, run_recipe, split_recipe
+from maskedae.recipe import given, parse, read_recipe, recipe_parser
 
 USAGE = """usage: maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [options]
 
@@ -67,13 +67,10 @@ def inherit_statistics(settings: Namespace, seen: dict[str, Any]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Fine-tune, or go on with it; return the exit status."""
-    if not arguments or arguments[0].startswith("-"):
-        print(USAGE)
-        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    name, *rest = arguments
-    path = find_recipe(name)
-    show = "--print_config" in rest
-    rest = [argument for argument in rest if argument != "--print_config"]
+    asked = split_recipe(arguments, USAGE)
+    if isinstance(asked, int):
+        return asked
+    path, rest, show = asked
     model, values, seen = starting_point(path, rest)
     parser: ArgumentParser = recipe_parser(model, "maskedae finetune RECIPE", "finetune")
     parser.set_defaults({f"model.{key}": value for key, value in values.items()})

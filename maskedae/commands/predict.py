@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     if options.json and options.json.exists():
         raise ValueError(f"{options.json} exists; take another name")
 
-    from maskedae.finetuning.classifying import classifier_of, in_words, predict, readable
+    from maskedae.finetuning.classifying import classifier_of, in_words, predict
     from maskedae.recipe import make_data
     from maskedae.viewing import data_node
     from maskedae.weights import load_with_report
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
             continue
         said, done = in_words(model.answers, found, options.top), done + 1
         value = model.answers.kind == "value"
-        words = (f"{p:.9g}" if value else f"{readable(n)} {p:.1%}" for n, p in said.items())
+        words = (f"{p:.9g}" if value else f"{data.readable(n)} {p:.1%}" for n, p in said.items())
         print(f"{name}: {', '.join(words)}", flush=True)
         if options.json:
             with options.json.open("a") as file:

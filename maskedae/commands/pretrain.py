@@ -1,7 +1,7 @@
 """maskedae pretrain RECIPE [--data.root DIR] [--out DIR] [--resume] [--a.b=c]."""
 
-from maskedae.commands.common import add_run_options, run_recipe
-from maskedae.recipe import find_recipe, model_of, parse, recipe_parser
+from maskedae.commands.common import add_run_options, run_recipe, split_recipe
+from maskedae.recipe import model_of, parse, recipe_parser
 
 USAGE = """usage: maskedae pretrain RECIPE [--data.root DIR] [--out DIR] [options]
 
@@ -17,13 +17,10 @@ RECIPE is a name (maskedae recipes lists them) or a YAML file.
 
 def main(arguments: list[str]) -> int:
     """Train, or go on training; return the exit status."""
-    if not arguments or arguments[0].startswith("-"):
-        print(USAGE)
-        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    name, *rest = arguments
-    path = find_recipe(name)
-    show = "--print_config" in rest
-    rest = [argument for argument in rest if argument != "--print_config"]
+    asked = split_recipe(arguments, USAGE)
+    if isinstance(asked, int):
+        return asked
+    path, rest, show = asked
     parser = recipe_parser(model_of(path, rest), "maskedae pretrain RECIPE")
     add_run_options(parser, path.stem)
     return run_recipe(parser, parse(parser, path, rest), "pretrain", show)

@@ -38,7 +38,7 @@ def compare_own(model: Model, folder: Path) -> float:
     """How far the numbers of what was written are from those of what it was written from."""
     from maskedae.weights import load_with_report
 
-    other, signal = load_with_report(folder).model.eval(), sample(model)
+    other, signal = load_with_report(folder).model, sample(model)
     if model.encoder.num_classes:
         return difference(model(signal), other(signal))
     features = model.encoder.forward_features(signal)
@@ -46,7 +46,6 @@ def compare_own(model: Model, folder: Path) -> float:
 
 
 OWN: dict[str, Target] = {"safetensors": export_folder, "onnx": export_onnx, "torch": export_torch}
-NAMES = ("timm", "transformers", "official", *OWN)
 
 
 def find_target(model: Model, name: str) -> Target:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,23 +44,7 @@ def classifier_of(loaded: Loaded, path: Path) -> Classifier:
             f"{path} holds no classifier: maskedae finetune RECIPE --init {path} makes one"
         )
     set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
-    return loaded.model.eval()
-
-
-def readable(name: str) -> str:
-    """A class name in words, where it is a number of WordNet as in ImageNet.
-
-    >>> readable("n02123045"), readable("cat")
-    ('tabby, tabby cat', 'cat')
-    """
-    if not (name.startswith("n") and name[1:].isdigit() and len(name) == 9):
-        return name
-    from timm.data import ImageNetInfo  # type: ignore[attr-defined]
-
-    try:
-        return ImageNetInfo("imagenet-22k").label_name_to_description(name)
-    except (KeyError, AssertionError):
-        return name
+    return loaded.model
 
 
 @torch.no_grad()
@@ -136,7 +121,7 @@ def evaluate(
     else:
         each = average_precisions(logits, labels)
     pairs = zip(model.answers.classes, each.tolist(), strict=True)
-    by_class = {name: score for name, score in pairs if score == score}
+    by_class = {name: score for name, score in pairs if not math.isnan(score)}
     return Evaluation(scores, by_class, answered, labels)
 
 

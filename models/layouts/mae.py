@@ -6,7 +6,15 @@ from typing import Any
 from maskedae.foreign import md5
 from maskedae.layouts import Facts, Foreign, Layout, State
 from maskedae.models.layouts import mae_official, mae_timm, mae_transformers, mae_transformers_out
-from maskedae.models.layouts.mae_facts import Told, guess, has_decoder, head, measure, refuse
+from maskedae.models.layouts.mae_facts import (
+    Told,
+    find_size,
+    guess,
+    has_decoder,
+    head,
+    measure,
+    refuse,
+)
 from maskedae.models.layouts.mae_pictures import preprocessor as preprocessor
 
 LAYOUTS = (*mae_official.LAYOUTS, *mae_transformers.LAYOUTS)
@@ -32,7 +40,9 @@ def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, An
     tell = next((tell for key, tell in TELL.items() if key in foreign.config), None)
     told = tell(foreign) if tell else Told()
     refuse(state)
-    settings = measure(state, told.settings, overrides)
+    settings = measure(state)
+    rows, sizes = state["encoder.positions.table"].shape[1], (told.settings, overrides)
+    settings["size"] = find_size(rows, settings["patch"], [node.get("size") for node in sizes])
     for name, value in told.settings.items():
         if has_decoder(state) or name not in TOLD_OF_DECODERS:
             settings.setdefault(name, value)

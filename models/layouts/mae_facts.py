@@ -72,12 +72,10 @@ def refuse(state: State, needed: Mapping[str, str] = NEEDED) -> None:
             )
 
 
-def measure(state: State, told: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Settings by the shapes of tensors under our names."""
+def measure(state: State) -> dict[str, Any]:
+    """Settings by the shapes of tensors under our names, all but the size."""
     width, channels, *patch = state["encoder.embed.weight"].shape
-    rows = state["encoder.positions.table"].shape[1]
-    settings = {
-        "size": find_size(rows, tuple(patch), [told.get("size"), overrides.get("size")]),
+    settings: dict[str, Any] = {
         "patch": tuple(patch),
         "channels": channels,
         "width": width,

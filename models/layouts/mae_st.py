@@ -6,8 +6,8 @@ from typing import Any
 
 from maskedae.exporting import Model, Written
 from maskedae.foreign import md5
-from maskedae.layouts import Facts, Foreign, Layout, State, count
-from maskedae.models.layouts import clips
+from maskedae.layouts import Facts, Foreign, Layout, State
+from maskedae.models.layouts import clips, mae_facts
 from maskedae.models.layouts.clips import preprocessor as preprocessor
 from maskedae.models.layouts.mae_facts import Told, find_size, guess, has_decoder, head, refuse
 from maskedae.models.mae_st import DATA
@@ -93,22 +93,13 @@ def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, An
 
 def measure(state: State, overrides: dict[str, Any]) -> dict[str, Any]:
     """Settings by the shapes of tensors under our names."""
-    width, channels, *patch = state["encoder.embed.weight"].shape
+    settings = mae_facts.measure(state)
+    patch, told = settings["patch"], overrides.get("size")
     slots, places = (state[f"encoder.positions.{name}"].shape[1] for name in ("along", "across"))
-    told = overrides.get("size")
     sides = told[1:] if isinstance(told, (tuple, list)) else told
-    size = find_size(places + 1, tuple(patch[1:]), [sides])
-    settings: dict[str, Any] = {
-        "size": (slots * patch[0], *size),
-        "patch": tuple(patch),
-        "channels": channels,
-        "width": width,
-        "depth": count(state, "encoder.blocks.*"),
-    }
+    settings["size"] = (slots * patch[0], *find_size(places + 1, patch[1:], [sides]))
     if has_decoder(state):
-        settings["decoder_width"] = len(state["decoder.embed.weight"])
-        settings["decoder_depth"] = count(state, "decoder.blocks.*")
-        whole = len(state["decoder.head.weight"]) == math.prod(patch) * channels
+        whole = len(state["decoder.head.weight"]) == math.prod(patch) * settings["channels"]
         settings["predicted_frames"] = "all" if whole else "every_second"
     return settings
 

@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from maskedae.exporting import Model, Written
-from maskedae.layouts import Facts, Foreign, Layout, State, count
+from maskedae.layouts import Facts, Foreign, Layout, State
 from maskedae.models.layouts import clips, videomae_transformers
 from maskedae.models.layouts.clips import preprocessor as preprocessor
-from maskedae.models.layouts.mae_facts import Told, guess, has_decoder, head, pair, refuse
+from maskedae.models.layouts.mae_facts import (
+    Told,
+    guess,
+    has_decoder,
+    head,
+    measure,
+    pair,
+    refuse,
+)
 from maskedae.models.layouts.mae_transformers import FIXED, answers
 from maskedae.models.layouts.videomae_names import FINE_TUNED, PRETRAINED, TRANSFORMERS
 from maskedae.models.layouts.videomae_names import LAYOUTS as LAYOUTS
@@ -48,21 +56,6 @@ def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, An
         sections["head"] = head(state, told)
     parts = ", encoder and decoder" if has_decoder(state) else ""
     return Facts(layout.title + parts, settings, guessed, sections)
-
-
-def measure(state: State) -> dict[str, Any]:
-    """Settings by the shapes of tensors under our names."""
-    width, channels, *patch = state["encoder.embed.weight"].shape
-    settings: dict[str, Any] = {
-        "patch": tuple(patch),
-        "channels": channels,
-        "width": width,
-        "depth": count(state, "encoder.blocks.*"),
-    }
-    if has_decoder(state):
-        settings["decoder_width"] = len(state["decoder.embed.weight"])
-        settings["decoder_depth"] = count(state, "decoder.blocks.*")
-    return settings
 
 
 def tell(foreign: Foreign) -> Told:
