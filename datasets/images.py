@@ -24,6 +24,7 @@ from torchvision.transforms.v2 import functional as F
 
 from maskedae.answers import Kind
 from maskedae.augmentation import Erase, RandAugment
+from maskedae.colours import Colours
 from maskedae.data import BadSample, Panel, Source, Split
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.pictures import Cell, contact_sheet
@@ -98,6 +99,11 @@ class Images:
         return ImageSource(listing, shape, self.view(shape, augment=False))
 
     @property
+    def colours(self) -> Colours:
+        """Statistics of the channels."""
+        return Colours(self.mean, self.std)
+
+    @property
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
         return Wanted(EXTENSIONS, sniff, self.labels)
@@ -126,7 +132,7 @@ class Images:
             v2.RandomResizedCrop(size, self.scale, self.ratio, BICUBIC, antialias=True),
             v2.RandomHorizontalFlip(self.flip),
         ]
-        mean, std = self.statistics(torch.empty(shape))
+        mean, std = self.colours.statistics(torch.empty(shape))
         if self.rand_augment:
             steps.append(RandAugment(self.rand_augment, mean))
         if self.erasing:
@@ -134,33 +140,16 @@ class Images:
         return v2.Compose(steps)
 
     def signal(self, batch: Tensor) -> Tensor:
-        # Any type will do, the values being 0..255: a float batch keeps its precision.
-        values = batch if batch.is_floating_point() else batch.to(torch.get_default_dtype())
-        mean, std = self.statistics(values)
-        return values.div(255).sub_(mean).div_(std)
+        return self.colours.normalise(batch)
 
-    def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation for signals (..., C, H, W), each (C, 1, 1)."""
-        channels = like.shape[-3]
-        rgb = channels == 3
-        both = {
-            "mean": self.mean or ([0.485, 0.456, 0.406] if rgb else [0.449]),
-            "std": self.std or ([0.229, 0.224, 0.225] if rgb else [0.226]),
-        }
-        for name, values in both.items():
-            if len(values) not in (1, channels):
-                raise ValueError(f"{name} has {len(values)} values for {channels} channels")
-        mean, std = (
-            # A blocking copy would make every step wait for the device to finish the last one.
-            torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
-            for values in both.values()
-        )
-        return mean.expand(channels)[:, None, None], std.expand(channels)[:, None, None]
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
+        def cell(panel: Panel) -> Cell:
+            return Cell(panel.caption, self.colours.pixels(panel.signal)[:3].movedim(0, -1))
 
-    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
-        cells = [[Cell(panel.caption, self.pixels(panel.signal)) for panel in row] for row in rows]
+        cells = [[cell(panel) for panel in row] for row in rows]
         path.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(cells, note).save(path, format="PNG")
+        return [path]
 
     def readable(self, name: str) -> str:
         """Say in words what a class is that goes by its number in WordNet, as in ImageNet.
@@ -176,13 +165,6 @@ class Images:
             return ImageNetInfo("imagenet-22k").label_name_to_description(name)
         return name
 
-    def pixels(self, signal: Tensor) -> Tensor:
-        """Undo the normalisation, with gray for what is NaN: (C, H, W) -> (H, W, C), uint8."""
-        signal = signal.detach().to("cpu", torch.float32)
-        mean, std = self.statistics(signal)
-        values = (signal * std + mean).nan_to_num(nan=0.5).clamp(0, 1)
-        return values.mul(255).round().byte().movedim(0, -1)[..., :3]
-
 
 class ImageSource:
     """The pictures of one split."""
@@ -191,6 +173,8 @@ class ImageSource:
         self, listing: Listing, shape: tuple[int, ...], view: Callable[[Tensor], Tensor]
     ) -> None:
         self.listing, self.channels, self.view = listing, shape[0], view
+        self.shape = (1, *shape)
+        self.spans: Tensor | None = None
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
         self.unlabelled = listing.unlabelled
         self.fingerprint = listing.fingerprint
@@ -204,7 +188,7 @@ class ImageSource:
     def read(self, index: int) -> Tensor:
         with opened(self.name(index)) as (file, image):
             pixels = decode(file, image, self.channels)
-        return self.view(pixels).contiguous()
+        return self.view(pixels).contiguous().unsqueeze(0)
 
 
 def sniff(head: bytes) -> bool:

@@ -31,6 +31,10 @@ class Source(Protocol):
     unlabelled: str  # why there are no labels; empty where there are
     fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
+    shape: tuple[int, ...]  # of what `read` returns: (views, C, *size)
+    # (len, 2) float64, the seconds from which to which a sample lies in its file; None where a
+    # sample is a whole file.
+    spans: Tensor | None
 
     def __len__(self) -> int: ...
 
@@ -39,7 +43,10 @@ class Source(Protocol):
         ...
 
     def read(self, index: int) -> Tensor:
-        """Decode and augment one sample: uint8 (C, *size).
+        """Decode and augment one sample: uint8 (views, C, *size).
+
+        In training every view is a sample of its own to the model; elsewhere answers and features
+        are averaged over the views of a sample.
 
         Augmentation draws from torch's global CPU generator and nothing else, so that whoever
         seeds it owns the result. Raises BadSample.
@@ -68,6 +75,6 @@ class Data(Protocol):
         """Say the name of a class in words that people use."""
         ...
 
-    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
-        """Write a figure of rows of panels, with a note under it."""
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
+        """Write a figure of rows of panels, with a note; return the files that it took."""
         ...

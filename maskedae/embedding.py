@@ -9,7 +9,7 @@ from torch import Tensor
 
 from maskedae.checkpoints import sync
 from maskedae.extraction import Pooling, choose_layers, encode_layers, extract, feature_names
-from maskedae.loading import Skipped
+from maskedae.loading import Skipped, batch_for
 from maskedae.opening import Opened, Sources
 from maskedae.parts import Parts
 from maskedae.tables import WRITERS
@@ -26,7 +26,8 @@ def embed(opened: Opened, sources: Sources, out: Path, pools: list[Pooling]) -> 
     options, encoder, state = opened.options, opened.encoder, opened.state
     layers = choose_layers(encoder, options.layers)
     key = opened.key(sources, layers) | {"pools": pools}
-    parts = Parts(out.with_name(f"{out.name}.parts"), options.batch_size)
+    batch_size = options.batch_size or batch_for(next(iter(sources.values())))
+    parts = Parts(out.with_name(f"{out.name}.parts"), batch_size)
     if state.is_main_process:
         counts = {split: len(source) for split, source in sources.items()}
         if out.exists() and not options.overwrite and not parts.complete(counts):

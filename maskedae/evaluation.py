@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maskedae.data import Data, Source
 from maskedae.encoder import Encoder, Pool
-from maskedae.loading import Skipped, read_in_order
+from maskedae.loading import Skipped, batch_for, read_in_order
 from maskedae.progress import Meter
 
 
@@ -49,15 +49,17 @@ def features(
     """Encode samples of a labelled source, at most so many, evenly spaced."""
     assert source.labels is not None
     vectors, indices, skipped = list[Tensor](), list[int](), list[Skipped]()
-    for batch in read_in_order(source, spread(len(source), most or len(source)), 256, workers):
+    chosen = spread(len(source), most or len(source))
+    for batch in read_in_order(source, chosen, batch_for(source), workers):
         skipped += batch.skipped
         if batch.samples is not None:
-            vectors.append(encode(data.signal(batch.samples.to(device))).float().cpu())
+            found = encode(data.signal(batch.samples.to(device)))
+            vectors.append(batch.average(found.float().cpu()))
             indices += [index for _, index in batch.draws]
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
-    found = torch.cat(vectors) if vectors else torch.empty(0, 0)
-    return Features(found, source.labels[indices], skipped)
+    whole = torch.cat(vectors) if vectors else torch.empty(0, 0)
+    return Features(whole, source.labels[indices], skipped)
 
 
 @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]

@@ -105,6 +105,6 @@ def encoded(batch: Batch, encode: Encode, data: Data, device: torch.device) -> P
     columns = dict[str, Tensor]()
     if batch.samples is not None:
         found = encode(data.signal(batch.samples.to(device)))
-        columns = {name: tensor.float().cpu() for name, tensor in found.items()}
+        columns = {name: batch.average(tensor.float().cpu()) for name, tensor in found.items()}
     indices = torch.tensor([index for _, index in batch.draws], dtype=torch.int64)
     return Part(indices, columns, batch.skipped)

@@ -34,7 +34,7 @@ def read_some(
     found, skipped = list[tuple[str, Tensor]](), list[Skipped]()
     for index in spread(len(source), most):
         try:
-            sample = source.read(index).unsqueeze(0).to(opened.state.device)
+            sample = source.read(index)[:1].to(opened.state.device)
         except BadSample as reason:
             skipped.append(Skipped(source.name(index), str(reason)))
             continue

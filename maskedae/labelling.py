@@ -18,7 +18,12 @@ def class_names(parts: Sequence[Rows], kind: Kind = "class") -> tuple[str, ...]:
     """Merge the classes of all roots by name; a single folder is no class."""
     names = {name for part in parts for group in part.groups for name in named(group, kind)}
     labelled = len(names) > 1 or any(part.listed for part in parts)
-    return tuple(sorted(names)) if labelled else ()
+    if not labelled:
+        return ()
+    # Lists number their classes: 2 comes before 10, and of 0, 1, 2 each is its own number.
+    if all(re.fullmatch(r"-?\d{1,18}", name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
 
 
 def named(label: str, kind: Kind) -> list[str]:
@@ -44,6 +49,8 @@ def why_unlabelled(parts: Sequence[Rows], classes: tuple[str, ...], kind: Kind =
     if classes:
         return ""
     folders = [name for part in parts for name in part.groups]
+    if not folders and any(part.framed for part in parts):
+        return "the folders of frames lie in no class folder"
     return f"all samples lie in one folder, {folders[0]}" if folders else "there are no sub-folders"
 
 

@@ -60,7 +60,7 @@ def try_reading(data: Data, source: Source | None) -> None:
     """Read a first sample, so that settings that do not fit are told at once."""
     with suppress(BadSample):
         if source is not None:
-            data.signal(source.read(0).unsqueeze(0))
+            data.signal(source.read(0))
 
 
 def try_model(model: nn.Module, accelerator: Accelerator) -> None:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from maskedae.answers import Kind
 from maskedae.labelling import class_names, labels_of, why_unlabelled
-from maskedae.scanning import Rows, Wanted, gather
+from maskedae.lists import gather
+from maskedae.scanning import Rows, Wanted
 
 HELD_OUT = ("val", "valid", "validation", "test")
 
@@ -89,7 +90,7 @@ def open_splits(
     roots: Sequence[str],
     wanted: Wanted,
     *,
-    val_root: str | None = None,
+    val_root: str | Sequence[str] | None = None,
     weights: Sequence[float] | None = None,
     held_out_share: float = 0.0,
 ) -> Splits:
@@ -104,7 +105,8 @@ def open_splits(
     pairs = [split_folders(os.path.expanduser(root)) for root in roots]
     train = [gather(first, wanted) for first, _ in pairs]
     brought = [second for _, second in pairs if second]
-    held = [gather(root, wanted) for root in ([val_root] if val_root else brought)]
+    named = [val_root] if isinstance(val_root, str) else val_root
+    held = [gather(root, wanted) for root in (named or brought)]
     classes = class_names(train + held, wanted.labels)
     listing = pack(train, classes, weights, wanted.labels)
     if held:

@@ -1,6 +1,7 @@
 """From sources to batches: every sample brings its own randomness, bad ones are replaced."""
 
 import atexit
+import math
 import multiprocessing
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from maskedae.sampling import Draw, MicroBatches, key
 
 AUGMENT, NOISE = 0, 1  # what a sample's randomness is for
 REPLACEMENTS = 100
+LARGEST = 2**25  # bytes of uint8 samples that are worth handling at once, where nothing is trained
 
 
 class Skipped(NamedTuple):
@@ -28,11 +30,32 @@ class Skipped(NamedTuple):
 class Batch(NamedTuple):
     """Samples of a micro-batch, on their way to the model."""
 
-    samples: Tensor | None  # uint8 (b, C, *size); None if no sample could be read in their place
-    noise: Tensor  # (b, noise_size)
-    draws: list[Draw]
+    # uint8 (views * b, C, *size), the first view of every sample, then the second of every one;
+    # None if no sample could be read in their place.
+    samples: Tensor | None
+    noise: Tensor  # (views * b, noise_size)
+    draws: list[Draw]  # b of them
     skipped: list[Skipped]
-    labels: Tensor | None = None  # (b, ...) of the samples read, where they have any
+    labels: Tensor | None = None  # (views * b, ...) of the samples read, where they have any
+
+    @property
+    def views(self) -> int:
+        """Views of each sample."""
+        return 1 if self.samples is None else len(self.samples) // len(self.draws)
+
+    def average(self, outputs: Tensor) -> Tensor:
+        """The mean over the views of each sample: (views * b, ...) -> (b, ...)."""
+        return outputs.view(self.views, len(self.draws), *outputs.shape[1:]).mean(0)
+
+
+def collate(samples: list[Tensor]) -> Tensor:
+    """Put views of samples together: b x (views, C, *size) -> (views * b, C, *size)."""
+    return default_collate([view for views in zip(*samples, strict=True) for view in views])
+
+
+def batch_for(source: Source, most: int = 128) -> int:
+    """How many samples of a source to handle at once, fewer the larger they are."""
+    return max(1, min(most, LARGEST // math.prod(source.shape)))
 
 
 class Samples(Dataset[Batch]):
@@ -50,12 +73,15 @@ class Samples(Dataset[Batch]):
         if len(found) < len(draws):
             return Batch(None, noise, draws, skipped)
         samples, chosen = zip(*found, strict=True)
-        labels = None if self.source.labels is None else self.source.labels[list(chosen)]
-        return Batch(default_collate(list(samples)), noise, draws, skipped, labels)
+        labels = None
+        if self.source.labels is not None:
+            labels = torch.cat([self.source.labels[list(chosen)]] * self.source.shape[0])
+        noise = noise.transpose(0, 1).flatten(0, 1)
+        return Batch(collate(list(samples)), noise, draws, skipped, labels)
 
     def _noise(self, epoch: int, index: int) -> Tensor:
         generator = torch.Generator().manual_seed(key(self.seed, epoch, index, NOISE))
-        return torch.rand(self.noise_size, generator=generator)
+        return torch.rand(self.source.shape[0], self.noise_size, generator=generator)
 
     def _read(self, epoch: int, index: int, skipped: list[Skipped]) -> tuple[Tensor, int] | None:
         """Read a sample, or the first readable one of a fixed series of others; say which."""
@@ -129,7 +155,7 @@ class _Plain(Dataset[Batch]):
                 draws.append((0, index))
             except BadSample as reason:
                 skipped.append(Skipped(self.source.name(index), str(reason)))
-        whole = default_collate(samples) if samples else None
+        whole = collate(samples) if samples else None
         return Batch(whole, torch.empty(len(draws), 0), draws, skipped)
 
 

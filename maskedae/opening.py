@@ -74,7 +74,7 @@ def make_parser(name: str) -> ArgumentParser:
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
     parser.add_argument("--layers", type=int, nargs="+", help="blocks; from the end if negative")
-    parser.add_argument("--batch_size", type=int, default=128, help="samples encoded at once")
+    parser.add_argument("--batch_size", type=int, help="samples encoded at once")
     parser.add_argument("--workers", type=int, help="processes that read data")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     return parser

@@ -61,7 +61,7 @@ class Pretraining:
         rows, skipped = list[list[Panel]](), list[Skipped]()
         for index in spread(len(source), PICTURES):
             try:
-                signal = self.data.signal(source.read(index).unsqueeze(0).to(device))[0]
+                signal = self.data.signal(source.read(index)[:1].to(device))[0]
             except BadSample as reason:
                 skipped.append(Skipped(source.name(index), str(reason)))
                 continue

@@ -15,6 +15,7 @@ from maskedae.data import Source
 from maskedae.opening import Sources
 from maskedae.parts import Part, Parts
 
+SPAN = ("start", "end")  # seconds
 GROUP = 2**26  # bytes of features in a row group, or a little more
 
 
@@ -46,9 +47,16 @@ def label_fields(sources: Sources) -> dict[str, pa.DataType]:
     return {name: pa.list_(kind) for name, kind in one.items()} if labels.ndim > 1 else one
 
 
+def spanned(sources: Sources) -> bool:
+    """Whether samples are stretches of files."""
+    return any(source.spans is not None for source in sources.values())
+
+
 def told(source: Source, indices: list[int]) -> dict[str, list[Any]]:
     """What a source says of its samples."""
     columns: dict[str, list[Any]] = {"path": [text(source.name(index)) for index in indices]}
+    if source.spans is not None:
+        columns |= dict(zip(SPAN, source.spans[indices].T.tolist(), strict=True))
     if source.labels is None:
         return columns
     labels = source.labels[indices]
@@ -68,7 +76,7 @@ def write_parquet(path: Path, parts: Parts, sources: Sources, facts: dict[str, A
     No more than a row group is held in memory. Features of patches (N, D) are lists of N * D.
     """
     fields = {"split": pa.string(), "sample": pa.int64(), "path": pa.string()}
-    fields |= label_fields(sources)
+    fields |= {name: pa.float64() for name in SPAN if spanned(sources)} | label_fields(sources)
     for name, shape in facts["shapes"].items():
         fields[name] = pa.list_(pa.float32(), torch.Size(shape).numel())
     schema = pa.schema(list(fields.items()), metadata={"maskedae": json.dumps(facts)})
@@ -110,6 +118,9 @@ def write_npz(path: Path, parts: Parts, sources: Sources, facts: dict[str, Any])
     arrays["split"] = np.array([split for split, _, part in found for _ in part.indices])
     names = [text(source.name(i)) for _, source, part in found for i in part.indices.tolist()]
     arrays["path"] = np.array(names)
+    if spanned(sources):
+        spans = [source.spans[p.indices] for _, source, p in found if source.spans is not None]
+        arrays |= dict(zip(SPAN, torch.cat(spans).T.numpy(), strict=True))
     labels = [source.labels[part.indices] for _, source, part in found if source.labels is not None]
     if len(labels) == len(found):
         arrays |= {"label": torch.cat(labels).numpy(), "classes": np.array(facts["classes"], str)}

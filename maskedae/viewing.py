@@ -1,6 +1,8 @@
 """From a checkpoint and files to a picture of what the model imagines."""
 
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,6 @@ from maskedae.recipe import given, make_data
 from maskedae.reconstruction import imagine_row, note
 from maskedae.weights import EncoderOnly, Loaded, load_with_report
 from maskedae.zoo import model_file
-
-RATIOS = [0.75, 0.85, 0.95]
 
 
 def data_node(loaded: Loaded) -> dict[str, Any]:
@@ -45,32 +45,43 @@ def data_given(loaded: Loaded, arguments: list[str]) -> dict[str, Any]:
     return {**node, "init_args": kept}
 
 
-def at_ratios(masker: Any, ratios: list[float] | None, units: int) -> list[Masker]:
-    """The masker at every ratio, if it has one; by default at those that leave something visible.
+def at_ratios(
+    masker: Any, ratios: list[float] | None, usual: Sequence[float], grid: tuple[int, ...]
+) -> list[Masker]:
+    """The masker at every ratio, if it has one; by default at usual ones that fit the grid.
 
     >>> from maskedae.masking import RandomMasker
-    >>> [at.ratio for at in at_ratios(RandomMasker(), None, units=16)]
+    >>> [at.ratio for at in at_ratios(RandomMasker(), None, (0.75, 0.85, 0.95), grid=(4, 4))]
     [0.75, 0.85]
     """
     if not hasattr(masker, "ratio"):
         if ratios:
             raise ValueError(f"{type(masker).__name__} has no ratio: leave --mask_ratio out")
         return [masker]
-    chosen = ratios or [ratio for ratio in RATIOS if int(units * (1 - ratio))]
-    return [replace(masker, ratio=ratio) for ratio in chosen]
+    if ratios:
+        return [replace(masker, ratio=ratio) for ratio in ratios]
+    fitting = list[Masker]()
+    for at in (replace(masker, ratio=ratio) for ratio in usual):
+        with suppress(ValueError):
+            at(1, grid)
+            fitting.append(at)
+    return fitting or [masker]
 
 
 def draw_reconstructions(
     checkpoint: Path,
     files: list[str],
     out: Path,
-    masker: Masker,
+    masker: Masker | None = None,
     ratios: list[float] | None = None,
     seed: int = 0,
     most: int = 8,
     oracle: bool = False,
-) -> list[Skipped]:
-    """Write a picture with a row for every file; return the files that could not be read."""
+) -> tuple[list[Path], list[Skipped]]:
+    """Draw a row for every file; return what was written, and the files that cannot be read.
+
+    What hides patches is the masker of the checkpoint, if none is given.
+    """
     loaded = load_with_report(checkpoint)
     model, data = loaded.model, make_data(data_node(loaded))
     if isinstance(model, EncoderOnly):
@@ -81,7 +92,8 @@ def draw_reconstructions(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     source = data.files(files, loaded.config.shape)
-    maskers = at_ratios(masker, ratios, model.noise_size)
+    usual = model_file(loaded.name).RATIOS
+    maskers = at_ratios(masker or model.masker, ratios, usual, model.encoder.grid)
     rows, skipped = [], list[Skipped]()
     for index in spread(len(source), most):
         try:
@@ -89,10 +101,9 @@ def draw_reconstructions(
         except BadSample as reason:
             skipped.append(Skipped(source.name(index), str(reason)))
             continue
-        signal = data.signal(sample.unsqueeze(0).to(device))[0]
+        signal = data.signal(sample[:1].to(device))[0]
         name = Path(source.name(index)).name
         rows.append(imagine_row(model, signal, name, maskers, seed + index, oracle))
     if not rows:
         raise ValueError(f"none of the files can be read: {skipped[0].name}: {skipped[0].reason}")
-    data.draw(rows, note(model, oracle), out)
-    return skipped
+    return data.draw(rows, note(model, oracle), out), skipped

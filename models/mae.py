@@ -60,6 +60,7 @@ class MAEConfig:
 
 PAPER, PIPELINE = "2111.06377", "image-classification"  # for model cards
 DATA = "maskedae.datasets.images.Images"  # what looks at these models' signals, if no recipe says
+RATIOS = (0.75, 0.85, 0.95)  # to look at, if none are asked for
 
 # Width, depth and heads of encoder and decoder. Base, large and huge are table 8 and the released
 # code; tiny and small are ours, with decoders that keep the paper's share of the work.

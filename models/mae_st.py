@@ -68,6 +68,7 @@ class MAESTConfig:
 
 PAPER, PIPELINE = "2205.09113", "video-classification"  # for model cards
 DATA = "maskedae.datasets.videos.Videos"  # what looks at these models' signals, if no recipe says
+RATIOS = (0.9, 0.95, 0.98)  # to look at, if none are asked for
 
 # Base, large and huge are those of the paper, which cuts patches of 16 for huge, too.
 MODELS = {

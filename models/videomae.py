@@ -72,6 +72,7 @@ class VideoMAEConfig:
 
 PAPER, PIPELINE = "2203.12602", "video-classification"  # for model cards
 DATA = "maskedae.datasets.videos.Videos"  # what looks at these models' signals, if no recipe says
+RATIOS = (0.9, 0.95, 0.98)  # to look at, if none are asked for
 
 # Those of the paper; the depths of decoders are those of its scripts.
 MODELS = {

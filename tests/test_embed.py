@@ -158,7 +158,7 @@ def test_two_processes_give_the_same(place, whole, tmp_path):
 class Named:
     """A source that knows names and labels only."""
 
-    classes = ("cat", "dog", "bird")
+    classes, spans = ("cat", "dog", "bird"), None
 
     def __init__(self, labels):
         self.labels = labels
@@ -246,3 +246,10 @@ def test_pictures(place, tmp_path, monkeypatch, capsys):
     rows, note = drawn["look.png"]
     assert len(rows) == 32 and [p.caption for p in rows[0][1:]] == ["head 0", "head 1"]
     assert "class token" in note
+
+
+def test_stretches_of_files_are_told():
+    source = Named(None)
+    source.spans = torch.tensor([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]])
+    found = told(source, [0, 2])
+    assert (found["start"], found["end"]) == ([0.0, 2.0], [2.0, 4.0])

@@ -137,7 +137,7 @@ def test_transformers_prepares_pictures_as_we_do(tmp_path, make):
         picture = Image.fromarray(rng.integers(0, 255, sides, dtype=np.uint8))
         picture.save(tmp_path / "picture.png")
         pixels = data.files([str(tmp_path / "picture.png")], (3, 32, 32)).read(0)
-        ours = data.signal(pixels.unsqueeze(0))
+        ours = data.signal(pixels)
         theirs = processor(picture, return_tensors="pt").pixel_values
         assert_close(theirs, ours, rtol=1e-4, atol=1e-4)
 

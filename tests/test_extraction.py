@@ -90,7 +90,7 @@ def test_every_sample_once_and_the_same_in_any_batch(encoder, data, tmp_path):
         )
         assert_close(vectors, again, rtol=1e-5, atol=1e-5)
         for index, vector in zip(indices, vectors, strict=True):
-            alone = encoder.pool(encoder.forward_features(data.signal(source.read(index)[None])))
+            alone = encoder.pool(encoder.forward_features(data.signal(source.read(index))))
             assert_close(vector, alone[0], rtol=1e-5, atol=1e-5)
     skipped = [row for split in found for row in parts.skipped(split, len(found[split]))]
     assert skipped == [Skipped(str(tmp_path / "pictures/a/empty.png"), "empty file")]

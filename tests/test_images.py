@@ -45,7 +45,7 @@ def read(path, shape=None, data=None):
         with Image.open(path) as image:
             width, height = ImageOps.exif_transpose(image).size
         shape = (3, height, width)
-    return (data or Images(eval_crop=1.0)).files([str(path)], shape).read(0)
+    return (data or Images(eval_crop=1.0)).files([str(path)], shape).read(0)[0]
 
 
 def tensor(image):
@@ -70,7 +70,7 @@ def test_manifest(name, expected):
             source = Images(root=os.path.dirname(path)).source("train", size, augment)
             index = [source.name(i) for i in range(len(source))].index(path)
             try:
-                pixels = source.read(index)
+                pixels = source.read(index)[0]
             except BadSample as reason:
                 assert expected not in ("ok", "warn")
                 assert 5 < len(str(reason)) < 150 and "\n" not in str(reason)
@@ -99,7 +99,7 @@ def test_names(named):
     found = {os.path.relpath(source.name(i), named): i for i in range(len(source))}
     expected = dict(manifest("names/"))
     assert set(found) == {name for name, kind in expected.items() if kind == "ok"}
-    assert all(source.read(index).shape == (3, 32, 32) for index in found.values())
+    assert all(source.read(index).shape == (1, 3, 32, 32) for index in found.values())
 
 
 @needs_data
@@ -116,7 +116,7 @@ source = Images().files(sys.argv[1:], (3, 64, 64))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()
 try:
-    print("ok", tuple(source.read(0).shape), end=" ")
+    print("ok", tuple(source.read(0)[0].shape), end=" ")
 except BadSample as reason:
     print("refused", end=" ")
 print(peak() - before)
@@ -344,7 +344,7 @@ def test_augmentation_is_owned_by_the_seed(tmp_path):
 
     def draw(seed):
         torch.manual_seed(seed)
-        return source.read(0)
+        return source.read(0)[0]
 
     assert torch.equal(draw(0), draw(0))
     assert len({draw(seed).numpy().tobytes() for seed in range(10)}) == 10
@@ -363,7 +363,7 @@ def test_flip_and_scale_are_obeyed(tmp_path):
 
     def draw(**options):
         data = Images(root=str(tmp_path), ratio=(1, 1), **options)
-        return data.source("train", (3, 64, 64), augment=True).read(0)
+        return data.source("train", (3, 64, 64), augment=True).read(0)[0]
 
     whole = tensor(photo(64, 64))
     assert torch.equal(draw(scale=(1, 1), flip=0.0), whole)
@@ -426,10 +426,10 @@ def test_drawing_undoes_the_normalisation(tmp_path, channels):
     data = Images(mean=[0.3], std=[0.2])
     batch = torch.randint(256, (1, channels, 160, 160), dtype=torch.uint8)
     signal = data.signal(batch)[0]
-    assert torch.equal(data.pixels(signal), batch[0, :3].movedim(0, -1))
+    assert torch.equal(data.colours.pixels(signal), batch[0])
     signal[:, :10] = float("nan")
     signal[:, 10:20], signal[:, 20:30] = 1e6, -1e6
-    assert data.pixels(signal)[:30:10, 0, 0].tolist() == [128, 255, 0]
+    assert data.colours.pixels(signal)[0, :30:10, 0].tolist() == [128, 255, 0]
     data.draw([[Panel("masked", signal)]], "a note", tmp_path / "new" / "figure.png")
     with Image.open(tmp_path / "new" / "figure.png") as figure:
         assert figure.format == "PNG" and figure.width > 160 and figure.height > 160
@@ -481,5 +481,5 @@ def test_photos_in_a_worker():
     assert len(source) == 150 and len(source.classes) == 10
     with torch.multiprocessing.get_context("spawn").Pool(1) as pool:
         batch = default_collate(pool.map(source.read, range(8)))
-    assert batch.shape == (8, 3, 32, 32) and batch.is_contiguous()
+    assert batch.shape == (8, 1, 3, 32, 32) and batch.is_contiguous()
     assert inspect(source.name(0))["warnings"] == []

@@ -4,14 +4,14 @@ import sys
 import torch
 
 from maskedae.data import BadSample
-from maskedae.loading import Samples, read_in_order, training_loader
+from maskedae.loading import Samples, batch_for, read_in_order, training_loader
 from maskedae.sampling import MicroBatches, Plan
 
 
 class Numbers:
     """Samples that are their number and a random number; some cannot be read."""
 
-    labels, classes, shares = None, (), [(20, 20.0)]
+    labels, classes, shares, shape = None, (), [(20, 20.0)], (1, 2)
 
     def __init__(self, bad=()):
         self.bad = set(bad)
@@ -25,7 +25,7 @@ class Numbers:
     def read(self, index):
         if index in self.bad:
             raise BadSample("broken")
-        return torch.tensor([float(index), torch.rand(()).item()])
+        return torch.tensor([[float(index), torch.rand(()).item()]])
 
 
 def test_randomness_belongs_to_the_sample():
@@ -64,6 +64,44 @@ def test_nothing_readable_gives_no_samples():
     assert batch.samples is None and len(batch.skipped) == 100
 
 
+class Pairs:
+    """Samples of two views: their number, and their number and a half; every second is bad."""
+
+    labels, shape = torch.arange(20), (2, 1)
+
+    def __len__(self):
+        return 20
+
+    def name(self, index):
+        return f"sample {index}"
+
+    def read(self, index):
+        if index % 2:
+            raise BadSample("broken")
+        return torch.tensor([[float(index)], [index + 0.5]])
+
+
+def test_views_follow_each_other_view_by_view():
+    batch = Samples(Pairs(), 0, 4).__getitems__([(0, 4), (0, 8)])
+    assert batch.views == 2 and batch.samples.flatten().tolist() == [4, 8, 4.5, 8.5]
+    assert batch.labels.tolist() == [4, 8, 4, 8] and len(batch.noise.unique(dim=0)) == 4
+    again = Samples(Pairs(), 0, 4).__getitems__([(0, 8)])
+    assert again.noise.equal(batch.noise[1::2])
+    assert batch.average(batch.samples).flatten().tolist() == [4.25, 8.25]
+
+
+def test_views_of_samples_read_in_order_are_averaged():
+    (batch,) = read_in_order(Pairs(), [0, 1, 2, 3], batch_size=4)
+    assert batch.average(batch.samples).flatten().tolist() == [0.25, 2.25]
+
+
+def test_large_samples_come_in_small_batches():
+    class Large(Pairs):
+        shape = (15, 3, 16, 224, 224)
+
+    assert batch_for(Large()) == 1 and batch_for(Pairs()) == 128
+
+
 def test_workers_change_nothing():
     order = MicroBatches(Plan([(20, 20.0)], 4, 2, 0))
     samples = Samples(Numbers(bad=[3]), 0, 4)
@@ -87,10 +125,10 @@ from maskedae.data import Source
 from maskedae.loading import read_in_order
 
 class Source:
-    labels = None
+    labels, shape = None, (1, 3, 8, 8)
     def __len__(self): return 1000
     def name(self, index): return str(index)
-    def read(self, index): return torch.zeros(3, 8, 8, dtype=torch.uint8)
+    def read(self, index): return torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
 
 batches = read_in_order(Source(), list(range(1000)), 2, workers=2)
 next(batches)

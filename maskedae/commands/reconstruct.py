@@ -12,14 +12,15 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="maskedae reconstruct", exit_on_error=False)
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
-    parser.add_argument("--out", type=Path, default=Path("grid.png"), help="picture to write")
+    parser.add_argument("--out", type=Path, default=Path("grid.png"), help="what to write")
     parser.add_argument(
         "--mask_ratio",
         type=float | list[float] | None,
-        help="share to hide, or several; 0.75, 0.85 and 0.95",
+        help="share to hide, or several; such as 0.75, 0.85 and 0.95",
     )
-    parser.add_argument("--masker", type=Masker, help="what hides patches, such as BlockMasker")
-    parser.set_defaults({"masker": {"class_path": "maskedae.masking.RandomMasker"}})
+    parser.add_argument(
+        "--masker", type=Masker | None, help="instead of the checkpoint's own, such as BlockMasker"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the masks")
     parser.add_argument("--most", type=int, default=8, help="samples in the picture, at most")
     parser.add_argument(
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
     from maskedae.viewing import draw_reconstructions
 
-    skipped = draw_reconstructions(
+    written, skipped = draw_reconstructions(
         checkpoint=options.checkpoint,
         files=options.files,
         out=options.out,
@@ -55,5 +56,5 @@ def main(arguments: list[str]) -> int:
     )
     for name, reason in skipped:
         print(f"skipped {name}: {reason}")
-    print(f"wrote {options.out}")
+    print(f"wrote {' and '.join(map(str, written))}")
     return 0

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
-from maskedae.loading import Skipped, read_in_order
+from maskedae.loading import Skipped, batch_for, read_in_order
 from maskedae.progress import Meter
-
-BATCH = 128
 
 
 class Answered(NamedTuple):
@@ -40,11 +38,11 @@ def answer(
     model.eval()
     mine = list(range(accelerator.process_index, len(source), accelerator.num_processes))
     index, logits, skipped = list[int](), list[Tensor](), list[Skipped]()
-    for batch in read_in_order(source, mine, BATCH, workers):
+    for batch in read_in_order(source, mine, batch_for(source), workers):
         skipped += batch.skipped
         if batch.samples is not None:
             signal = data.signal(batch.samples.to(accelerator.device))
-            logits.append(model(signal).float().cpu())
+            logits.append(batch.average(model(signal).float().cpu()))
             index += [number for _, number in batch.draws]
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})

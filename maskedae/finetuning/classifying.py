@@ -19,7 +19,7 @@ from maskedae.data import Data, Source
 from maskedae.finetuning.answering import Answered, answer
 from maskedae.finetuning.objectives import average_precisions, measure
 from maskedae.finetuning.pictures import class_accuracies, confusion, draw_answers
-from maskedae.loading import read_in_order
+from maskedae.loading import batch_for, read_in_order
 from maskedae.progress import Meter
 from maskedae.runs import finite
 from maskedae.weights import Loaded
@@ -51,15 +51,24 @@ def classifier_of(loaded: Loaded, path: Path) -> Classifier:
 def predict(
     model: Classifier, data: Data, source: Source, workers: int = 0
 ) -> Iterator[tuple[str, Tensor | str]]:
-    """The name of every sample and its outputs (outputs,), or why it cannot be read."""
+    """What every sample is called and its outputs (outputs,), or why it cannot be read."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
-    for batch in read_in_order(source, list(range(len(source))), FEW, workers):
+    for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
         if batch.samples is not None:
-            outputs = model.answers.read(model(data.signal(batch.samples.to(device)))).cpu()
+            logits = batch.average(model(data.signal(batch.samples.to(device))))
+            outputs = model.answers.read(logits).cpu()
             for (_, index), row in zip(batch.draws, outputs, strict=True):
-                yield source.name(index), row
+                yield called(source, index), row
         yield from batch.skipped
+
+
+def called(source: Source, index: int) -> str:
+    """A sample in the user's words: its file, and which seconds of it, if not all."""
+    if source.spans is None:
+        return source.name(index)
+    start, end = source.spans[index].tolist()
+    return f"{source.name(index)} {start:.2f}-{end:.2f} s"
 
 
 def in_words(answers: Answers, outputs: Tensor, top: int) -> dict[str, float]:

@@ -56,7 +56,8 @@ class Finetuning:
         noise, labels = (
             part.to(signal.device, non_blocking=True) for part in (batch.noise, batch.labels)
         )
-        seeds = [key(self.train.seed, epoch, i, MIX) for epoch, i in batch.draws[::2]]
+        firsts = [(view, *draw) for view in range(batch.views) for draw in batch.draws[::2]]
+        seeds = [key(self.train.seed, epoch, i, view, MIX) for view, epoch, i in firsts]
         signal, labels = self.mix(signal, labels, seeds)
         logits = model(signal, noise)
         return loss(self.model.answers, logits, labels, self.settings.smoothing), {}

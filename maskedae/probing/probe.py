@@ -9,6 +9,7 @@ from maskedae.encoder import Encoder
 from maskedae.extraction import Pooling, choose_layers, digest, extract, feature_names
 from maskedae.finetuning.auditing import audit
 from maskedae.finetuning.objectives import answers_of
+from maskedae.loading import batch_for
 from maskedae.opening import Opened, Sources, open_sources
 from maskedae.parts import Parts
 from maskedae.probing.candidates import encode_all, load_samples, why_unscored
@@ -53,7 +54,7 @@ def probe(opened: Opened) -> Path:
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)
     folder = options.out or Path("runs") / "probe" / options.checkpoint.absolute().stem
-    parts = Parts(folder / "features", options.batch_size)
+    parts = Parts(folder / "features", options.batch_size or batch_for(sources["train"]))
     key = extract_all(opened, sources, parts, layers, pools)
     if not opened.state.is_main_process:
         return folder

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
+from maskedae.colours import Colours
 from maskedae.exporting import Model, Written, difference, plain_head, sample
 from maskedae.layouts import Layout
-
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def data(class_path: str, mean: Any, std: Any) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def preprocessor(recipe: dict[str, Any]) -> dict[str, Any]:
     """What transformers' VideoMAEImageProcessor needs to prepare the frames of a clip."""
     given, model = recipe.get("data", {}).get("init_args", {}), recipe["model"]
     _, tall, wide = model["size"]
-    values = {name: given.get(name) or default for name, default in IMAGENET.items()}
+    mean, std = Colours(given.get("mean"), given.get("std")).of(model["channels"])
     square = tall == wide
     return {
         "image_processor_type": "VideoMAEImageProcessor",
@@ -35,8 +34,8 @@ def preprocessor(recipe: dict[str, Any]) -> dict[str, Any]:
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": values["mean"],
-        "image_std": values["std"],
+        "image_mean": mean,
+        "image_std": std,
     }
 
 

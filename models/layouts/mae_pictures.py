@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from maskedae.datasets.images import Images
 
 
@@ -32,8 +30,7 @@ def preprocessor(recipe: dict[str, Any]) -> dict[str, Any]:
     """
     given, model = images(recipe), recipe["model"]
     tall, wide = model["size"]
-    values = given.statistics(torch.empty(model["channels"], 1, 1))
-    mean, std = (part.flatten().tolist() for part in values)
+    mean, std = given.colours.of(model["channels"])
     cropped = {"shortest_edge": int(tall / given.eval_crop)}
     return {
         "image_processor_type": "BitImageProcessor",

@@ -141,7 +141,7 @@ def state_of(model: Model) -> dict[str, Tensor]:
 def statistics(model: Model) -> tuple[Tensor, Tensor]:
     """Mean and deviation of every channel."""
     channels = model.recipe["model"]["channels"]
-    return images(model.recipe).statistics(torch.empty(channels, 1, 1))
+    return images(model.recipe).colours.statistics(torch.empty(channels, 1, 1))
 
 
 @torch.no_grad()
