@@ -1,0 +1,85 @@
+"""Which frames make a clip."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+Times = NDArray[np.float64]
+TINY = 1e-6  # seconds by which times that are meant to be equal may differ
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Choose `frames` of a film: `stride` frames apart, or `interval` seconds apart where given.
+
+    With `segments` it is one frame from each of as many equal parts of the film instead. A film
+    that is shorter than a clip is begun at its start, and its last frame is held.
+    """
+
+    frames: int
+    stride: int = 4
+    interval: float | None = None
+    segments: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.stride < 1:
+            raise ValueError(f"a clip has frames, not {self.frames} with stride {self.stride}")
+        if self.interval is not None and self.interval <= 0:
+            raise ValueError(f"an interval is some seconds, not {self.interval:g}")
+
+    def draw(self, times: Times, chances: NDArray[np.float64]) -> Indices:
+        """Choose by chance, given numbers from [0, 1): (frames in the film,), (T,) -> (T,).
+
+        >>> Moments(3, stride=2).draw(np.arange(8) / 25, np.array([0.99, 0, 0]))
+        array([3, 5, 7])
+        """
+        if self.segments:
+            return self._parts(len(times), chances)
+        return self._from(times, int(chances[0] * (self._slack(times) + 1)))
+
+    def view(self, times: Times, number: int = 0, count: int = 1) -> Indices:
+        """Choose view `number` of `count` that are spread evenly, of one the middle: -> (T,).
+
+        >>> [Moments(3, stride=2).view(np.arange(9) / 25, view, 3).tolist() for view in range(3)]
+        [[0, 2, 4], [2, 4, 6], [4, 6, 8]]
+        """
+        if self.segments:
+            return self._parts(len(times), np.full(self.frames, (number + 0.5) / count))
+        slack = self._slack(times)
+        return self._from(times, slack // 2 if count == 1 else number * (slack // (count - 1)))
+
+    def _slack(self, times: Times) -> int:
+        """Number of the last frame that a clip may begin with."""
+        if self.interval is None:
+            return max(0, len(times) - 1 - (self.frames - 1) * self.stride)
+        span = (self.frames - 1) * self.interval
+        return max(0, shown_at(times, times[-1:] - span).item())
+
+    def _from(self, times: Times, start: int) -> Indices:
+        steps = np.arange(self.frames)
+        if self.interval is not None:
+            return np.maximum(shown_at(times, times[start] + steps * self.interval), 0)
+        return np.minimum(start + steps * self.stride, len(times) - 1)
+
+    def _parts(self, length: int, places: NDArray[np.float64]) -> Indices:
+        chosen = (np.arange(self.frames) + places) * length / self.frames
+        return np.minimum(chosen.astype(np.int64), length - 1)
+
+
+def shown_at(times: Times, moments: Times) -> Indices:
+    """Number of the frame that is shown at each moment, -1 before the first: (T,) -> (T,)."""
+    return np.searchsorted(times, moments + TINY, side="right") - 1
+
+
+def within(times: Times, window: tuple[float, float]) -> tuple[int, int]:
+    """First frame of a window in seconds, and the one after its last; never none at all.
+
+    >>> within(np.arange(10) / 2, (1.0, 2.0)), within(np.arange(10) / 2, (1.1, 1.2))
+    ((2, 4), (2, 3))
+    """
+    first, stop = np.searchsorted(times, np.asarray(window) - TINY).tolist()
+    if stop <= first:
+        first = max(0, shown_at(times, np.asarray(window[:1])).item())
+    return first, max(stop, first + 1)

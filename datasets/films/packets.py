@@ -1,0 +1,73 @@
+"""What the packets of a film say about its frames, before any is decoded."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet as AnyPacket
+from av.stream import Disposition
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from maskedae.datasets.films.film import Refused
+
+Packet: TypeAlias = "AnyPacket[VideoStream]"
+# Formats that name other files are no films.
+OPTIONS = {"protocol_whitelist": "file", "format_blacklist": "hls,concat,concatf,dash,image2,tty"}
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where the frames of a film are, in the order in which they are shown."""
+
+    pts: NDArray[np.int64]  # (frames,) time stamps
+    packet: NDArray[np.int64]  # (frames,) number of the packet that holds it
+    start: NDArray[np.int64]  # (frames,) number of the packet where decoding has to start
+    exact: bool = True  # time stamps name frames; otherwise frames are counted from the first
+    closed: bool = True  # no frame needs another from before the key frame that it follows
+
+
+def opened(path: str) -> tuple[InputContainer, VideoStream]:
+    """Open a file and choose the stream that is the film."""
+    container = av.open(f"file:{path}", options=OPTIONS)
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+        sound = ": audio only" if container.streams.audio else ""
+        container.close()
+        raise Refused("no video stream" + sound)
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """Packets that hold something, as far as they can be read."""
+    with suppress(FFmpegError):
+        yield from (packet for packet in container.demux(stream) if packet.size)
+
+
+def look(packets: Iterable[Packet]) -> Index | None:
+    """Find out from packets what is shown when; None where they do not say."""
+    rows = [(packet.pts, packet.is_keyframe, packet.is_discard) for packet in packets]
+    if not rows:
+        raise Refused("no frames")
+    stamps = [pts for pts, _, _ in rows]
+    if None in stamps or len(set(stamps)) < len(stamps):
+        return None
+    pts, is_key, hidden = (np.array(column) for column in zip(*rows, strict=True))
+    keys = np.flatnonzero(is_key)
+    if not len(keys):
+        keys = np.zeros(1, np.int64)
+    # What is shown before the key frame that it follows in the file may need the one before.
+    newest = np.searchsorted(keys, np.arange(len(pts)), side="right") - 1
+    leading = pts < pts[keys[np.maximum(newest, 0)]]
+    newest = np.maximum(newest - leading, 0)
+    order = np.flatnonzero(~hidden)
+    order = order[np.argsort(pts[order])]
+    if not len(order):
+        raise Refused("no frames")
+    return Index(pts[order], order, keys[newest][order], closed=not leading.any())

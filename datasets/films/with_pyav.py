@@ -1,0 +1,163 @@
+"""Films decoded by PyAV, which knows nearly all there are."""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from maskedae.datasets.films.film import Pixels, Refused, check, hold, mean_rate, why
+from maskedae.datasets.films.packets import Index, Packet, demux, look, opened
+
+KEPT = 2**26  # bytes of a film up to which its packets stay in memory
+REMEMBERED = 64  # larger films of which it is known what is in them
+# A picture of H.264 that says that no other refers to it can be left out without a trace.
+SKIPPING = frozenset({"h264"})
+
+INDICES: dict[tuple[str, int, int], Index] = {}
+
+
+class PyAVFilm:
+    """A film whose packets are looked through once, and decoded as far as needed."""
+
+    def __init__(self, path: str) -> None:
+        check(path)
+        self.path, self.lost = path, 0
+        self.reformatter = VideoReformatter()
+        try:
+            self.container, self.stream = opened(path)
+            small = os.path.getsize(path) <= KEPT
+            self.packets = list(demux(self.container, self.stream)) if small else None
+            self.index = self._index()
+            self.size, self.turns = self._shape()
+        except (FFmpegError, OSError, ValueError) as error:
+            raise Refused(why(path, getattr(error, "strerror", None) or error)) from error
+        self.times = (self.index.pts - self.index.pts[0]) * float(self.stream.time_base or 1)
+        self.kind = self.container.format.name
+        rate = self.stream.average_rate
+        self.rate = mean_rate(self.times, float(rate) if rate else None)
+
+    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> Pixels:
+        height, width = size or self.size
+        pixels = np.empty((len(indices), height, width, 3), np.uint8)
+        rows = {int(self.index.pts[index]): row for row, index in enumerate(indices)}
+        good, clean = self._fill(pixels, rows, list(self._stretches(indices)))
+        if not clean:  # what is broken shows the same, whatever else is asked for
+            last = int(self.index.packet[list(indices)].max())
+            good, _ = self._fill(pixels, rows, [(0, last)], shortcuts=False)
+        self.lost += hold(pixels, good)
+        return pixels
+
+    def close(self) -> None:
+        self.packets = None
+        self.container.close()
+
+    def _index(self) -> Index:
+        """Look through the packets, or remember what was seen."""
+        if self.packets is not None:
+            return look(self.packets) or self._count()
+        status = os.stat(self.path)
+        key = (self.path, status.st_mtime_ns, status.st_size)
+        if key not in INDICES:
+            if len(INDICES) >= REMEMBERED:
+                del INDICES[next(iter(INDICES))]
+            INDICES[key] = look(demux(self.container, self.stream)) or self._count()
+        return INDICES[key]
+
+    def _count(self) -> Index:
+        """Decode all there is where the packets do not say when they are shown."""
+        times = [frame.pts for frame in self._pictures(self._between(0, 2**62))]
+        count = len(times)
+        end = np.full(count, 2**62)
+        rate = self.stream.average_rate or 25
+        step = max(1, round(1 / (rate * (self.stream.time_base or 1))))
+        return Index(np.arange(count) * step, end, np.zeros(count, np.int64), exact=False)
+
+    def _shape(self) -> tuple[tuple[int, int], int]:
+        """Height and width, upright, and quarter turns to the left that make it so."""
+        stop = self.index.start[0].item() + 32 if len(self.index.pts) else 0
+        for frame in self._pictures(self._between(0, stop)):
+            turns = round(frame.rotation / 90) % 4
+            size = (frame.height, frame.width)
+            return (size[::-1] if turns % 2 else size), turns
+        raise Refused("no frame can be decoded")
+
+    def _stretches(self, indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """First and last packets to decode, where leaving some out saves work."""
+        chosen = np.asarray(indices)
+        places = sorted(set(zip(self.index.start[chosen], self.index.packet[chosen], strict=True)))
+        first, last = places[0]
+        for start, packet in places:
+            if start > last + 1:
+                yield int(first), int(last)
+                first = start
+            last = max(last, packet)
+        yield int(first), int(last)
+
+    def _fill(
+        self,
+        pixels: Pixels,
+        rows: dict[int, int],
+        stretches: Sequence[tuple[int, int]],
+        shortcuts: bool = True,
+    ) -> tuple[NDArray[np.bool_], bool]:
+        """Decode what is wanted; say which frames are there, and whether all went well."""
+        good, self.clean = np.zeros(len(pixels), bool), True
+        for first, last in stretches:
+            packets = self._between(first, last)
+            if shortcuts and self.index.exact and self.stream.codec_context.name in SKIPPING:
+                packets = self._skipping(packets, rows)
+            for number, frame in enumerate(self._pictures(packets)):
+                # Refreshed bit by bit, or broken: what follows is not what it should be.
+                self.clean &= not frame.is_corrupt and (number > 0 or first == 0 or is_whole(frame))
+                name = frame.pts if self.index.exact else int(self.index.pts[number])
+                if name is not None and (row := rows.get(name)) is not None:
+                    self._convert(frame, pixels[row])
+                    good[row] = True
+        return good, self.clean and bool(good.all())
+
+    def _skipping(self, packets: Iterator[Packet], rows: dict[int, int]) -> Iterator[Packet]:
+        codec = self.stream.codec_context
+        for packet in packets:
+            codec.skip_frame = "DEFAULT" if packet.pts in rows else "NONREF"
+            yield packet
+        codec.skip_frame = "DEFAULT"
+
+    def _between(self, first: int, last: int) -> Iterator[Packet]:
+        if self.packets is not None:
+            return iter(self.packets[first : last + 1])
+        self.container.close()
+        self.container, self.stream = opened(self.path)
+        return islice(demux(self.container, self.stream), first, last + 1)
+
+    def _pictures(self, packets: Iterator[Packet]) -> Iterator[VideoFrame]:
+        """Decode packets, over those that are broken."""
+        codec = self.stream.codec_context
+        codec.flush_buffers()
+        for packet in chain(packets, [None]):
+            try:
+                yield from codec.decode(packet)
+            except FFmpegError:
+                self.clean = False
+
+    def _convert(self, frame: VideoFrame, out: Pixels) -> None:
+        height, width = out.shape[:2]
+        if self.turns % 2:
+            height, width = width, height
+        rgb = self.reformatter.reformat(
+            frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
+        )
+        plane = rgb.planes[0]
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+            :height, : 3 * width
+        ]
+        out[:] = np.rot90(lines.reshape(height, width, 3), self.turns)
+
+
+def is_whole(frame: VideoFrame) -> bool:
+    """Whether a frame needs no other."""
+    return frame.key_frame and frame.pict_type == PictureType.I
