@@ -156,10 +156,9 @@ class PyAVFilm:
             frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
         )
         plane = rgb.planes[0]
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-            :height, : 3 * width
-        ]
-        out[:] = np.rot90(lines.reshape(height, width, 3), self.turns)
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        picture = lines[:height, : 3 * width].reshape(height, width, 3)
+        out[:] = np.rot90(picture, self.turns)
 
 
 def is_whole(frame: VideoFrame) -> bool:
