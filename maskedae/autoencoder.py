@@ -29,6 +29,7 @@ class MaskedAutoencoder(nn.Module, Hub):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.masker, self.target = masker, target
+        self.undecayed: tuple[str, ...] = ()  # parameters of several axes, spared in pre-training
 
     @property
     def noise_size(self) -> int:

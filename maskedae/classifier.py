@@ -13,15 +13,22 @@ from maskedae.hub import Hub
 class Classifier(nn.Module, Hub):
     """An encoder with a fresh head, and what its outputs mean.
 
-    With `batch_norm`, features are normalised over the batch: the published linear probe.
+    With `batch_norm`, features are normalised over the batch: the published linear probe. With
+    `keep_norm`, the head's norm starts from the encoder's last.
     """
 
     def __init__(
-        self, encoder: Encoder, answers: Answers, pool: Pool = "mean", batch_norm: bool = False
+        self,
+        encoder: Encoder,
+        answers: Answers,
+        pool: Pool = "mean",
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        keep_norm: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.answers = encoder, answers
-        encoder.reset_classifier(answers.outputs, pool, batch_norm)
+        encoder.reset_classifier(answers.outputs, pool, batch_norm, dropout, keep_norm)
 
     def forward(self, signal: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, C, *size), noise of dropped paths (B, 2 depth) -> (B, outputs)."""
@@ -31,7 +38,8 @@ class Classifier(nn.Module, Hub):
     def description(self) -> dict[str, Any]:
         """What rebuilds the head: plain values, for a checkpoint."""
         head = self.encoder.head
-        return {"pool": head.pool, "batch_norm": head.batch_norm, **self.answers.plain()}
+        kept = {"pool": head.pool, "batch_norm": head.batch_norm, "dropout": head.dropout.p}
+        return {**kept, **self.answers.plain()}
 
     def sections(self) -> dict[str, Any]:
         """The head."""

@@ -80,12 +80,17 @@ class Encoder(nn.Module):
         return self.head(features, pre_logits)
 
     def reset_classifier(
-        self, num_classes: int, global_pool: str | None = None, batch_norm: bool = False
+        self,
+        num_classes: int,
+        global_pool: str | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        keep_norm: bool = False,
     ) -> None:
         """Replace the head by a fresh one, pooling by "mean" or "class" ("avg", "token" in timm).
 
-        The norm of the tokens goes where the head has its own, see `Head`. Without classes, only
-        the linear map of the head goes.
+        The norm of the tokens goes where the head has its own, see `Head`, which starts from that
+        norm with `keep_norm`. Without classes, only the linear map of the head goes.
         """
         pool = self.head.pool if global_pool is None else POOLS.get(global_pool)
         if pool is None:
@@ -96,7 +101,11 @@ class Encoder(nn.Module):
         if pool == "class" and not self.prefix:
             raise ValueError("this encoder has no class token; pool by mean")
         device, eps = self.embed.weight.device, self.head_eps
-        self.head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps).to(device)
+        last = self.head.norm if self.head.replaces_norm else self.norm
+        head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps, dropout)
+        self.head = head.to(device)
+        if keep_norm and head.replaces_norm:
+            head.norm.load_state_dict(last.state_dict())
         if self.head.replaces_norm:
             self.norm = nn.Identity()
         elif isinstance(self.norm, nn.Identity):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.layouts import State
@@ -66,7 +68,8 @@ def fit(before: nn.Module, model: nn.Module, state: State, report: Report) -> No
         if isinstance(part, Places) and isinstance(was, Places):
             _fit_positions(name, was, part, state, report)
         elif isinstance(part, PatchEmbed) and f"{name}.weight" in state:
-            _fit_kernel(name, part, state, report)
+            shape = part.weight.shape[1], part.patch
+            state[f"{name}.weight"] = fit_kernel(name, state[f"{name}.weight"], *shape, report)
 
 
 def _fit_positions(name: str, was: Places, part: Places, state: State, report: Report) -> None:
@@ -79,23 +82,43 @@ def _fit_positions(name: str, was: Places, part: Places, state: State, report: R
     elif rows == {key: table.shape[1] for key, table in tables.items()}:
         fitted = part.stretch(tables, was.grid)
         state |= {f"{name}.{key}": table for key, table in fitted.items()}
-        report.resized.append(f"resized: {name} from {was.grid} to {part.grid}, bicubic")
+        how = part.told(was.grid)
+        report.resized.append(f"resized: {name} from {was.grid} to {part.grid}, {how}")
 
 
-def _fit_kernel(name: str, part: PatchEmbed, state: State, report: Report) -> None:
-    kernel = state[f"{name}.weight"]
-    old, new = kernel.shape[1], part.weight.shape[1]
-    if old != new:
-        kernel, how = adapt_channels(kernel, new)
-        report.resized.append(f"resized: {name} from {old} to {new} channels, {how}")
-    patch = tuple(kernel.shape[2:])
-    if patch != part.patch and len(patch) == 2:
-        from timm.layers.patch_embed import resample_patch_embed  # two seconds, rarely needed
-
-        kernel = resample_patch_embed(kernel, list(part.patch))
+def fit_kernel(
+    name: str, kernel: Tensor, channels: int, patch: tuple[int, ...], report: Report
+) -> Tensor:
+    """A kernel for other channels and patches, if it has their axes: (D, C, ..) -> (D, C', ..)."""
+    old, was = kernel.shape[1], tuple(kernel.shape[2:])
+    if old != channels:
+        kernel, how = adapt_channels(kernel, channels)
+        report.resized.append(f"resized: {name} from {old} to {channels} channels, {how}")
+    if was != patch and len(was) == len(patch):
+        kernel = adapt_patch(kernel, patch)
         how = "by the pseudo-inverse of resizing"
-        report.resized.append(f"resized: {name} from patches of {patch} to {part.patch}, {how}")
-    state[f"{name}.weight"] = kernel
+        report.resized.append(f"resized: {name} from patches of {was} to {patch}, {how}")
+    return kernel
+
+
+def adapt_patch(kernel: Tensor, patch: tuple[int, ...]) -> Tensor:
+    """A kernel that gives for patches resized to `patch` what it gave before (arXiv:2212.08013).
+
+    Resizing is bicubic along every axis: (D, C, ..) -> (D, C, *patch).
+    """
+    kernel = kernel.float()
+    for axis, (old, new) in enumerate(zip(kernel.shape[2:], patch, strict=True), start=2):
+        if old != new:
+            kernel = kernel.movedim(axis, -1)
+            kernel = (kernel @ torch.linalg.pinv(resized(old, new))).movedim(-1, axis)
+    return kernel.contiguous()
+
+
+def resized(old: int, new: int) -> Tensor:
+    """What bicubic resizing of a line does to it, as a matrix: (new, old)."""
+    lines = torch.eye(old).view(1, old, old, 1)  # of every channel, one place is 1
+    shape = (new, 1)
+    return F.interpolate(lines, shape, mode="bicubic", antialias=True)[0, :, :, 0].T
 
 
 def adapt_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:

@@ -23,7 +23,8 @@ class Head(nn.Module):
     """Pool, normalise, map linearly; without outputs, only pool.
 
     The mean of the tokens gets a norm of its own (MAE, official fine-tuning code); with
-    `batch_norm`, what is pooled is normalised over the batch (official linear probe).
+    `batch_norm`, what is pooled is normalised over the batch (official linear probe). In training,
+    `dropout` is the share of values that the linear map does not get.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Head(nn.Module):
         pool: Pool = "mean",
         batch_norm: bool = False,
         eps: float = 1e-6,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.prefix, self.pool, self.batch_norm = prefix, pool, batch_norm
         self.norm: nn.Module = nn.Identity()
+        self.dropout = nn.Dropout(dropout)
         self.linear: nn.Module = nn.Identity()
         if outputs:
             self.linear = nn.Linear(width, outputs)
@@ -56,4 +59,4 @@ class Head(nn.Module):
     def forward(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """(B, prefix + N, D) -> (B, outputs), or (B, D) before the linear map."""
         pooled = self.norm(pool_tokens(features, self.prefix, self.pool))
-        return pooled if pre_logits else self.linear(pooled)
+        return pooled if pre_logits else self.linear(self.dropout(pooled))

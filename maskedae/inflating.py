@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from maskedae.encoder import Encoder
-from maskedae.fitting import Report, fill
+from maskedae.fitting import Report, fill, fit_kernel
 from maskedae.layouts import State
 from maskedae.positions import Positions, SeparablePositions, resample
 
@@ -18,8 +18,10 @@ def inflate(still: Encoder, moving: Encoder) -> Report:
     """
     report = Report(f"an encoder of patches of {still.unit}", "inflated")
     state: State = {k: v for k, v in still.state_dict().items() if not k.startswith("head.")}
-    state["embed.weight"] = spread(state["embed.weight"], moving.unit)
-    report.resized.append(f"spread: embed from patches of {still.unit} to {moving.unit}, evenly")
+    channels, still_unit = moving.embed.weight.shape[1], moving.unit[1:]
+    kernel = fit_kernel("embed", state["embed.weight"], channels, still_unit, report)
+    state["embed.weight"] = spread(kernel, moving.unit)
+    report.resized.append(f"spread: embed from patches of {still_unit} to {moving.unit}, evenly")
     table = state.pop("positions.table", None)
     if isinstance(moving.positions, Positions):
         report.notes.append(f"computed anew: positions for {moving.grid}")

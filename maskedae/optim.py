@@ -28,9 +28,9 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW that decays all but biases and parameters of one axis, as published.
 
-    With a layer decay, a layer learns that much slower than the next one, and what the model's
-    `no_weight_decay` names is not decayed. Steps are fused into one kernel, which can also be told
-    to leave everything as it is.
+    What the model names in `undecayed` is not decayed either. With a layer decay, a layer learns
+    that much slower than the next one, and `no_weight_decay` names what is not decayed instead.
+    Steps are fused into one kernel, which can also be told to leave everything as it is.
     """
     from timm.optim import (  # type: ignore[attr-defined]
         param_groups_layer_decay,
@@ -38,7 +38,8 @@ def adamw(
     )
 
     if layer_decay is None:
-        groups = param_groups_weight_decay(model, weight_decay)
+        spare: Any = getattr(model, "undecayed", ())
+        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=spare)
     else:
         spared: Any = getattr(model, "no_weight_decay", None)
         if spared is None:

@@ -96,6 +96,10 @@ class Positions(nn.Module):
         rows = self.table[:, self.prefix :]
         return rows if index is None else F.embedding(index, rows[0])
 
+    def told(self, old: tuple[int, ...]) -> str:
+        """How `stretch` goes about it, in words."""
+        return "bicubic"
+
     def stretch(self, tables: State, old: tuple[int, ...]) -> State:
         """The tables of another grid for this one."""
         table = tables["table"][0]
@@ -125,9 +129,17 @@ class SeparablePositions(nn.Module):
         rows = (self.along[:, :, None] + self.across[:, None]).flatten(1, 2)
         return rows if index is None else F.embedding(index, rows[0])
 
+    def told(self, old: tuple[int, ...]) -> str:
+        """How `stretch` goes about it, in words."""
+        first = f"time {old[0]} -> {self.grid[0]}, linear" if old[0] != self.grid[0] else ""
+        others = f"space {old[1:]} -> {self.grid[1:]}, bicubic" if old[1:] != self.grid[1:] else ""
+        return "; ".join(part for part in (first, others) if part)
+
     def stretch(self, tables: State, old: tuple[int, ...]) -> State:
-        """The tables of another grid for this one."""
-        along = resample(tables["along"][0], old[:1], self.grid[:1]).unsqueeze(0)
+        """The tables of another grid for this one; a line between places, as few are learned."""
+        lines = tables["along"].float().transpose(1, 2)
+        lines = F.interpolate(lines, self.grid[0], mode="linear", align_corners=False)
+        along = lines.transpose(1, 2).to(tables["along"].dtype)
         across = resample(tables["across"][0], old[1:], self.grid[1:]).unsqueeze(0)
         return {**tables, "along": along, "across": across}
 

@@ -99,8 +99,14 @@ class Finetune:
     """Train nothing but the head."""
     batch_norm: bool = False
     """Normalise what enters the head over a micro-batch, as in the published linear probe."""
+    dropout: float = 0.0
+    """Share of what enters the head's linear map that is dropped while training."""
+    keep_norm: bool = False
+    """Start the head's norm from the encoder's last, as spatiotemporal MAE does; else afresh."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"finetune.dropout is {self.dropout}; [0, 1) would fit")
         for name in ("mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ValueError(f"finetune.{name} is {getattr(self, name)}; 0 or more would fit")

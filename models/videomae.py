@@ -114,6 +114,7 @@ def build(config: VideoMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
         target=Rescaled(normalized if config.normalize_target else plain, scale=std, shift=mean),
     )
     model.encoder.head_eps = model.decoder.norm.eps = config.last_norm_eps
+    model.undecayed = ("decoder.mask_token",)
     initialise(model)
     set_kernel(model, config.attention)
     return model

@@ -10,8 +10,10 @@ from timm.models._features import FeatureGetterNet
 from timm.optim import param_groups_layer_decay
 from torch.testing import assert_close
 
+import maskedae
 from maskedae import create_model
 from maskedae.answers import Answers
+from maskedae.checkpoints import WEIGHTS, write_weights
 from maskedae.classifier import Classifier
 from maskedae.optim import adamw, lars
 from maskedae.transformer import set_drop_path
@@ -153,6 +155,55 @@ def test_batch_norm_of_the_linear_probe(encoder, images):
     expected = model.encoder.head.linear(expected)
     assert_close(model(images), expected)
     assert not [n for n, _ in model.encoder.head.named_parameters() if n.startswith("norm")]
+
+
+def test_the_norm_of_the_encoder_can_go_on(images, tiny, tiny_clips):
+    """As spatiotemporal MAEs are fine-tuned: the mean of the patches, then the norm they had."""
+    clips = torch.randn(2, 3, 16, 32, 32)
+    for name, signal, settings in [
+        ("mae_vit_base_patch16", images, tiny),
+        ("mae_st_vit_base_patch16", clips, tiny_clips),
+    ]:
+        encoder = create_model(name, **settings).encoder
+        for parameter in encoder.norm.parameters():
+            torch.nn.init.normal_(parameter)
+        norm = copy.deepcopy(encoder.norm)
+        bare = encoder.blocks(encoder.tokens(signal))[:, 1:].mean(dim=1)
+        model = Classifier(encoder, FIVE, keep_norm=True)
+        assert_close(model(signal), encoder.head.linear(norm(bare)))
+        again = Classifier(encoder, Answers("class", ("a", "b")), keep_norm=True)
+        assert_close(again.encoder.head.norm.weight, norm.weight)
+        fresh = Classifier(encoder, FIVE)
+        assert (fresh.encoder.head.norm.weight == 1).all()
+
+
+def test_dropout_is_for_training(encoder, images, tmp_path):
+    model = Classifier(encoder, FIVE, dropout=0.5)
+    features = model.encoder.forward_features(images)
+    torch.nn.init.normal_(model.encoder.head.linear.weight)
+    head = model.encoder.head
+    pooled = head(features, pre_logits=True)
+    torch.manual_seed(1)
+    kept = torch.nn.functional.dropout(pooled, 0.5)
+    torch.manual_seed(1)
+    assert_close(model.train()(images), head.linear(kept))
+    assert not model(images).allclose(model(images))
+    model.eval()
+    assert_close(model(images), head.linear(pooled))
+    model.save_pretrained(tmp_path)
+    loaded = maskedae.load(tmp_path)
+    assert loaded.encoder.head.dropout.p == 0.5 and not loaded.training
+    assert_close(loaded(images), model(images))
+
+
+def test_what_was_saved_before_there_was_dropout_loads(encoder, images, tmp_path):
+    model = Classifier(encoder, FIVE).eval()
+    recipe = {**model.encoder.recipe, "head": dict(model.description)}
+    del recipe["head"]["dropout"]
+    write_weights(tmp_path / WEIGHTS, model.state_dict(), recipe)
+    loaded = maskedae.load(tmp_path / WEIGHTS)
+    assert loaded.encoder.head.dropout.p == 0
+    assert_close(loaded(images), model(images))
 
 
 def test_head_in_timm_s_words(encoder, images):

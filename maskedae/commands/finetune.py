@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.commands.common import add_run_options, run_recipe, split_recipe
 from maskedae.recipe import given, parse, read_recipe, recipe_parser
+from maskedae.zoo import model_config
 
 USAGE = """usage: maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [options]
 
@@ -20,12 +21,14 @@ RECIPE is a name (maskedae recipes lists them) or a YAML file.
   --print_config     print the whole recipe as it would run, and stop
   --a.b=c            change any setting: maskedae finetune RECIPE --init CHECKPOINT --help"""
 STATISTICS = ("mean", "std")
+INHERITED = ("width", "depth", "heads", "channels", "norm_eps")  # by an encoder with one axis more
 
 
 def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Name and settings of the model to fine-tune, and how the data it has seen were described.
 
-    They are those of the checkpoint; a recipe that is for another model is refused.
+    They are those of the checkpoint; a recipe that is for another model is refused, unless it is
+    for one with an axis more.
     """
     node = read_recipe(path, "finetune")
     init = given(arguments, "--init") or node.get("init")
@@ -47,6 +50,8 @@ def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any
         if {"name", "size", "patch"} <= section.keys():  # of a run that goes on, nothing is needed
             return section["name"], {}, {}
         raise
+    if isinstance(name, str) and is_for_inflating(loaded.config, model_config(name)):
+        return name, inflated(loaded.config, model_config(name)), data_node(loaded)
     if name not in (None, loaded.name):
         raise ValueError(
             f"{path} is for {name}, and {init} holds {loaded.name}: take the recipe of that model, "
@@ -55,13 +60,23 @@ def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any
     return loaded.name, vars(loaded.config), data_node(loaded)
 
 
+def is_for_inflating(still: Any, moving: Any) -> bool:
+    """Whether a model has an axis more than another, such as time."""
+    return len(moving.size) == len(still.size) + 1
+
+
+def inflated(still: Any, moving: Any) -> dict[str, Any]:
+    """Settings of a model that starts from one that lacks its first axis."""
+    settings = {name: getattr(still, name) for name in INHERITED}
+    return {**vars(moving), **settings, "patch": (moving.patch[0], *still.patch)}
+
+
 def inherit_statistics(settings: Namespace, seen: dict[str, Any]) -> None:
     """Normalise as the encoder is used to, where nothing else is said."""
-    if not seen or settings.data.class_path != seen["class_path"]:
-        return
+    known = settings.data.init_args
     for name in STATISTICS:
         value = seen.get("init_args", {}).get(name)
-        if value is not None and settings.data.init_args.get(name) is None:
+        if value is not None and name in known and known[name] is None:
             settings[f"data.init_args.{name}"] = value
 
 

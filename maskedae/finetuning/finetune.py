@@ -9,6 +9,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from maskedae.answers import Answers
+from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
@@ -17,6 +18,8 @@ from maskedae.finetuning.auditing import audit
 from maskedae.finetuning.mixing import Mixing
 from maskedae.finetuning.objectives import SCORE, answers_of, loss, measure
 from maskedae.finetuning.pictures import draw_answers
+from maskedae.fitting import Report
+from maskedae.inflating import inflate
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
 from maskedae.recipe import Recipe
@@ -25,9 +28,10 @@ from maskedae.sampling import key
 from maskedae.settings import Finetune, Train
 from maskedae.stepping import make_accelerator, share_of_cores
 from maskedae.transformer import set_checkpointing, set_drop_path
-from maskedae.weights import load_with_report
+from maskedae.weights import EncoderOnly, load_with_report
 from maskedae.zoo import create_model
 
+KEPT = ("licence", "source")  # of weights, whatever becomes of them
 MIX = 3  # what a seed is for, beside those of loading.py and stepping.py
 
 
@@ -90,25 +94,48 @@ def make_classifier(recipe: Recipe, answers: Answers, launch: Launch) -> Classif
     if recipe.init == "none" or launch.goes_on:
         encoder = create_model(recipe.model_name, **values).encoder
     else:
-        loaded = load_with_report(recipe.init, decoder=False, **values)
-        launch.say(f"init      {loaded.report}")
-        if isinstance(loaded.model, Classifier) and loaded.model.answers == answers:
-            head = loaded.model.encoder.head
+        model, report = starting_model(recipe)
+        launch.say(f"init      {report}")
+        if isinstance(model, Classifier) and model.answers == answers:
+            head = model.encoder.head
             if (head.pool, head.batch_norm) == (settings.pool, settings.batch_norm):
                 launch.say("          its head goes on, for the classes are the same")
-                return loaded.model
+                head.dropout.p = settings.dropout
+                return model
             launch.say("          its head goes, for pooling or norm are others")
-        elif isinstance(loaded.model, Classifier):
+        elif isinstance(model, Classifier):
             launch.say("          its head goes, for the classes are others")
-        encoder = loaded.model.encoder
-    return Classifier(encoder, answers, settings.pool, settings.batch_norm)
+        encoder = model.encoder
+    pool, batch_norm = settings.pool, settings.batch_norm
+    return Classifier(encoder, answers, pool, batch_norm, settings.dropout, settings.keep_norm)
+
+
+def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
+    """The model that a recipe starts from, and how its weights fitted.
+
+    An encoder of fewer axes is inflated.
+    """
+    values, axes = vars(recipe.model), len(recipe.model.size)
+    loaded = load_with_report(recipe.init, decoder=False)
+    if len(loaded.config.size) == axes and vars(loaded.config) != values:
+        loaded = load_with_report(recipe.init, decoder=False, **values)
+    if len(loaded.config.size) == axes:
+        assert not isinstance(loaded.model, MaskedAutoencoder)
+        return loaded.model, loaded.report
+    still = load_with_report(recipe.init, encoder_only=True, decoder=False)
+    encoder = create_model(recipe.model_name, **values).encoder
+    report = inflate(still.model.encoder, encoder)
+    report.source = f"{recipe.init}, {still.name} for {recipe.model_name}"
+    assert encoder.recipe is not None
+    encoder.recipe |= {name: still.recipe[name] for name in KEPT if name in still.recipe}
+    return EncoderOnly(encoder, report.source), report
 
 
 def heritage(model: Classifier, launch: Launch) -> dict[str, Any]:
     """Licence and source of the weights that were started from, also when a run goes on."""
     last = Run(launch.out).checkpoints.last if launch.goes_on else None
     recipe = read_config(last / WEIGHTS) if last else model.encoder.recipe
-    return {name: recipe[name] for name in ("licence", "source") if recipe and name in recipe}
+    return {name: recipe[name] for name in KEPT if recipe and name in recipe}
 
 
 def choose_trained(model: Classifier, frozen: bool) -> None:

@@ -13,6 +13,7 @@ from maskedae import create_model
 from maskedae.flops import encoder_flops
 from maskedae.models.layouts.mae_st import OFFICIAL
 from maskedae.models.mae_st import frames
+from maskedae.optim import adamw
 from maskedae.zoo import model_config
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -109,3 +110,11 @@ def test_initialisation():
             limit = math.sqrt(6 / (rows + columns))
             assert limit * 0.99 < tensor.abs().max() <= limit * (1 + 1e-6)
             assert tensor.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.02)
+
+
+def test_tokens_and_positions_are_decayed_in_pre_training(tiny_clips):
+    model = create_model(NAME, **tiny_clips)
+    decayed = [g for g in adamw(model, 0.05, (0.9, 0.95)).param_groups if g["weight_decay"]]
+    found = {parameter for group in decayed for parameter in group["params"]}
+    assert found == {parameter for parameter in model.parameters() if parameter.ndim > 1}
+    assert sum(parameter.ndim == 3 for parameter in found) == 9

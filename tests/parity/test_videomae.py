@@ -14,6 +14,7 @@ from maskedae.classifier import Classifier
 from maskedae.models.layouts.clips import without_keys
 from maskedae.models.layouts.videomae_names import NAMED, PRETRAINED
 from maskedae.models.layouts.videomae_transformers import booleans, in_order
+from maskedae.optim import adamw
 from maskedae.positions import sinusoid
 from maskedae.tubes import TubeMasker
 from maskedae.zoo import model_config
@@ -226,3 +227,15 @@ def test_the_encoder_has_neither_class_token_nor_stored_positions(tiny_clips):
     names = [*model.state_dict(), *dict(model.named_parameters())]
     assert not any("class_token" in name or "positions" in name for name in names)
     assert all(p.numel() for p in model.parameters())
+
+
+def test_what_is_not_decayed_in_pre_training(tiny_clips):
+    """One axis, and the mask token; a class token and stored positions it has not."""
+    model = create_model(NAME, **tiny_clips)
+    groups = adamw(model, 0.05, (0.9, 0.95)).param_groups
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for group in groups:
+        for parameter in group["params"]:
+            bare = parameter.ndim == 1 or names[parameter] == "decoder.mask_token"
+            assert group["weight_decay"] == (0 if bare else 0.05)
+    assert sum(len(group["params"]) for group in groups) == len(names)
