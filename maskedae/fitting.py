@@ -116,9 +116,8 @@ def adapt_patch(kernel: Tensor, patch: tuple[int, ...]) -> Tensor:
 
 def resized(old: int, new: int) -> Tensor:
     """What bicubic resizing of a line does to it, as a matrix: (new, old)."""
-    lines = torch.eye(old).view(1, old, old, 1)  # of every channel, one place is 1
-    shape = (new, 1)
-    return F.interpolate(lines, shape, mode="bicubic", antialias=True)[0, :, :, 0].T
+    lines = torch.eye(old)[None, None]  # in every column, one place is 1
+    return F.interpolate(lines, (new, old), mode="bicubic", antialias=True)[0, 0]
 
 
 def adapt_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:
