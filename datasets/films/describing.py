@@ -1,0 +1,57 @@
+"""What a film is, by its file and its first frame."""
+
+import os
+from dataclasses import dataclass
+
+from av.audio.stream import AudioStream
+
+from maskedae.datasets.films.stills import Stills
+from maskedae.datasets.films.with_pyav import PyAVFilm
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a user wants to know of a film."""
+
+    container: str
+    codec: str
+    pixels: str  # FFmpeg's name of the format
+    size: tuple[int, int]  # height, width, upright
+    frames: int
+    seconds: float
+    rate: float  # frames per second, on average
+    steady: bool  # whether all frames are shown equally long
+    rotation: int  # degrees by which it is turned to the left before it is shown
+    sound: str  # empty without
+
+
+def facts(path: str) -> Facts:
+    """Look through a film and decode its first frame. Raises Refused."""
+    film: PyAVFilm | Stills = Stills(path) if os.path.isdir(path) else PyAVFilm(path)
+    try:
+        return describe(film)
+    finally:
+        film.close()
+
+
+def describe(film: PyAVFilm | Stills) -> Facts:
+    """Say what is known of an open film."""
+    gaps = film.times[1:] - film.times[:-1]
+    steady = not len(gaps) or bool(gaps.max() - gaps.min() < 0.2 / film.rate)
+    seconds = float(film.times[-1]) + 1 / film.rate
+    if isinstance(film, Stills):
+        kind = os.path.splitext(film.paths[0])[1][1:].lower()
+        names, rotation, sound = ("folder", kind, "rgb24"), 0, ""
+    else:
+        codec = film.stream.codec_context
+        names = (film.kind.split(",")[0], codec.name, codec.pix_fmt or "unknown")
+        rotation, sound = 90 * film.turns, heard(film)
+    return Facts(*names, film.size, len(film.times), seconds, film.rate, steady, rotation, sound)
+
+
+def heard(film: PyAVFilm) -> str:
+    """Name the sound of a film."""
+    stream = film.container.streams.best("audio")
+    if not isinstance(stream, AudioStream):
+        return ""
+    return f"{stream.codec_context.name} {stream.codec_context.sample_rate} Hz"

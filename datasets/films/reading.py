@@ -1,0 +1,67 @@
+"""Clips from a film, in the process that asks."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskedae.datasets.films.film import Pixels, Times
+from maskedae.datasets.films.films import Decoder, open_film
+from maskedae.datasets.films.moments import Moments, within
+
+
+class Frames(NamedTuple):
+    """Clips of a film, that share the frames they have in common."""
+
+    pixels: Pixels  # (frames, H, W, 3)
+    clips: NDArray[np.int64]  # (V, T) which of the pixels
+    seconds: Times  # (V, T) when they are shown, since the start of the film
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which clips of a film are wanted: drawn by chance, or the views of a test."""
+
+    path: str
+    moments: Moments
+    chances: NDArray[np.float64] | None = None  # (V, T) from [0, 1), for V clips by chance
+    views: int = 1  # without chances: this many, spread evenly
+    window: tuple[float, float] | None = None  # seconds between which the clips lie
+    short_side: int | None = None  # what is larger is made this small
+    decoder: Decoder = "auto"
+
+
+def read_clips(order: Order) -> Frames:
+    """Decode every frame once that a clip wants. Raises Refused."""
+    film = open_film(order.path, order.decoder)
+    try:
+        chosen = choose(order, film.times)
+        wanted, clips = np.unique(chosen, return_inverse=True)
+        pixels = film.frames(wanted.tolist(), shrunk(film.size, order.short_side))
+        return Frames(pixels, clips.reshape(chosen.shape), film.times[chosen])
+    finally:
+        film.close()
+
+
+def choose(order: Order, times: Times) -> NDArray[np.int64]:
+    """Numbers of the frames of every clip: (frames in the film,) -> (V, T)."""
+    first, stop = (0, len(times)) if order.window is None else within(times, order.window)
+    inside, moments = times[first:stop], order.moments
+    if order.chances is not None:
+        clips = [moments.draw(inside, chances) for chances in order.chances]
+    else:
+        clips = [moments.view(inside, number, order.views) for number in range(order.views)]
+    return np.stack(clips) + first
+
+
+def shrunk(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """Size with a shorter side that is no longer than asked for.
+
+    >>> shrunk((240, 320), 128), shrunk((100, 90), 128), shrunk((4000, 1), None)
+    ((128, 171), (100, 90), (4000, 1))
+    """
+    if short_side is None or min(size) <= short_side:
+        return size
+    height, width = (max(1, round(side * short_side / min(size))) for side in size)
+    return height, width
