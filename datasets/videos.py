@@ -18,8 +18,8 @@ from maskedae.colours import Colours
 from maskedae.data import BadSample, Panel, Source, Split
 from maskedae.datasets.films.cropping import BILINEAR, MultiScaleCrop, views
 from maskedae.datasets.films.drawing import draw_film, draw_strips
-from maskedae.datasets.films.facts import EXTENSIONS, sniff
-from maskedae.datasets.films.facts import inspect as inspect
+from maskedae.datasets.films.films import EXTENSIONS as EXTENSIONS
+from maskedae.datasets.films.films import sniff as sniff
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reader import Reader
 from maskedae.datasets.films.stills import EXTENSIONS as STILLS
@@ -113,7 +113,7 @@ class Videos:
     @property
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
-        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, STILLS)
+        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, frozenset(STILLS))
 
     @property
     def colours(self) -> Colours:
@@ -224,7 +224,7 @@ class VideoSource:
         with Meter("measuring", len(self.listing), quiet=len(self.listing) < 100) as meter:
             for file in range(len(self.listing)):
                 try:
-                    length = float(self.reader.facts(self.listing.path(file))["seconds"])
+                    length = self.reader.facts(self.listing.path(file)).seconds
                 except BadSample:
                     length = window  # whoever reads it will be told why it cannot be read
                 found = cut(length, window, hop)
