@@ -1,6 +1,26 @@
-"""Find samples in folders and lists."""
+"""Find samples in folders, and know what lists may look like.
 
-import csv
+A sample is a file or, if `leaves` are wanted, a folder of single frames: one that holds such files
+and, itself or below, nothing else that is a sample. A root is one of:
+
+    folder               holds samples at any depth; the topmost of its sub-folders that a sample
+                         lies in is its class
+    .txt
+      path               no labels
+      path TAB label     instead of the tab stands `separator`, if that is given
+    .csv
+      path,label         columns of these names among any; without `label`, no labels
+      path label         no head, but `separator` is given, here a blank
+      label,youtube_id,time_start,time_end
+                         Kinetics: files ID_000012_000022 or else ID, of any wanted extension, or
+                         folders of frames, anywhere in the folder of the list
+
+Lines are split from the right, so that a path may hold the separator; in .csv it may be quoted.
+Of `path number label` the number is dropped if `path` is a folder and `path number` is nothing.
+Paths are relative to the folder of the list. Classes are sorted by name, or as numbers if all are:
+the indices 0, 1, 2 stay what they are.
+"""
+
 import os
 from array import array
 from collections import Counter
@@ -19,6 +39,12 @@ class Wanted(NamedTuple):
     extensions: frozenset[str]  # lower case, with the dot
     sniff: Callable[[bytes], bool]  # judges a file without extension by its first bytes
     labels: Kind = "class"  # what the label of a sample is
+    separator: str = "\t"  # what stands between path and label in a list
+    leaves: frozenset[str] = frozenset()  # extensions of frames: a folder of them is one sample
+
+    def __str__(self) -> str:
+        frames = f" or folders of {' '.join(sorted(self.leaves))}" if self.leaves else ""
+        return " ".join(sorted(self.extensions)) + frames
 
 
 class Rows:
@@ -30,7 +56,14 @@ class Rows:
         self.ends = array("q")
         self.group = array("q")  # of each sample: its number in `groups`, or -1
         self.groups: dict[str, int] = {}
+        self.framed = False  # whether samples are folders of frames
         self.ignored: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends:
+            yield bytes(self.text[start:end])
+            start = end
 
     def add(self, path: bytes, group: str | None) -> None:
         """Take a sample in."""
@@ -39,37 +72,35 @@ class Rows:
         number = -1 if group is None else self.groups.setdefault(group, len(self.groups))
         self.group.append(number)
 
-    def ignore(self, kind: str) -> None:
+    def ignore(self, kind: str, count: int = 1) -> None:
         """Count what is no sample; frames numbered .000001, .000002 do not fill the memory."""
-        self.ignored[kind if kind in self.ignored or len(self.ignored) < 100 else "other"] += 1
+        known = kind in self.ignored or len(self.ignored) < 100
+        self.ignored[kind if known else "other"] += count
+
+    def found(self) -> str:
+        """Say in words what was ignored."""
+        kinds = [f"{count} x {kind}" for kind, count in sorted(self.ignored.items())]
+        return ", ".join(kinds or ["nothing at all"])
 
 
-def gather(root: str, wanted: Wanted) -> Rows:
-    """Find the samples of one folder or list."""
-    root = os.path.expanduser(root)
-    if os.path.isdir(root):
-        rows = scan(root, wanted)
-        if not rows.ends:
-            extensions = " ".join(sorted(wanted.extensions))
-            found = [f"{count} x {kind}" for kind, count in sorted(rows.ignored.items())]
-            found = found or ["nothing at all"]
-            raise ValueError(f"{root}: looked for {extensions}, found {', '.join(found)}")
-        return rows
-    if not os.path.exists(root):
-        raise FileNotFoundError(f"{root} does not exist")
-    readers = {".csv": csv_rows, ".txt": txt_rows}
-    reader = readers.get(os.path.splitext(root)[1].lower())
-    if reader is None:
-        raise ValueError(f"{root} is neither a folder nor a .txt or .csv list")
-    return read_list(root, reader(root), wanted.labels)
+class Visit(NamedTuple):
+    """A folder to look into, or one that holds frames, when all below it has been seen."""
+
+    folder: bytes
+    above: frozenset[tuple[int, int]] = frozenset()
+    frames: Counter[str] | None = None  # by extension
+    before: int = 0  # samples found before those of this folder
 
 
 def scan(root: str, wanted: Wanted) -> Rows:
     """Walk through a folder in sorted order, through links but not in circles."""
     rows, top = Rows(root), os.fsencode(root)
-    folders: list[tuple[bytes, frozenset[tuple[int, int]]]] = [(b"", frozenset())]
-    while folders:
-        folder, above = folders.pop()
+    visits = [Visit(b"")]
+    while visits:
+        folder, above, frames, before = visits.pop()
+        if frames:
+            settle(folder, frames, rows, alone=len(rows.ends) == before)
+            continue
         here = os.path.join(top, folder)
         try:
             status = os.stat(here)
@@ -77,34 +108,41 @@ def scan(root: str, wanted: Wanted) -> Rows:
             if itself in above:
                 rows.ignore("link to a folder above it")
                 continue
-            files, inner = sift(here, rows, wanted)
+            files, inner, frames = sift(here, rows, wanted)
         except OSError:
             rows.ignore("folder that cannot be opened")
             continue
-        group = os.fsdecode(folder.split(os.fsencode(os.sep))[0]) if folder else None
+        if frames:
+            visits.append(Visit(folder, frames=frames, before=len(rows.ends)))
+        group = topmost(folder)
         for name in files:
             rows.add(os.path.join(folder, name), group)
         below = above | {itself}
-        folders += [(os.path.join(folder, name), below) for name in reversed(inner)]
+        visits += [Visit(os.path.join(folder, name), below) for name in reversed(inner)]
     return rows
 
 
-def sift(folder: bytes, rows: Rows, wanted: Wanted) -> tuple[list[bytes], list[bytes]]:
-    """Tell the samples and the sub-folders of one folder, by name, from all else."""
+def sift(
+    folder: bytes, rows: Rows, wanted: Wanted
+) -> tuple[list[bytes], list[bytes], Counter[str]]:
+    """Tell samples and sub-folders of one folder, by name, and counts of frames from all else."""
     files: list[bytes] = []
     inner: list[bytes] = []
+    frames: Counter[str] = Counter()
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
                 if entry.is_dir() and not entry.name.startswith(b"."):
                     inner.append(entry.name)
-                elif kind := why_not(entry, wanted):
-                    rows.ignore(kind)
-                else:
+                elif not (kind := why_not(entry, wanted)):
                     files.append(entry.name)
+                elif kind in wanted.leaves:
+                    frames[kind] += 1
+                else:
+                    rows.ignore(kind)
             except OSError:
                 rows.ignore("file that cannot be opened")
-    return sorted(files), sorted(inner)
+    return sorted(files), sorted(inner), frames
 
 
 def why_not(entry: os.DirEntry[bytes], wanted: Wanted) -> str:
@@ -122,39 +160,20 @@ def why_not(entry: os.DirEntry[bytes], wanted: Wanted) -> str:
         return "" if wanted.sniff(file.read(HEAD)) else "file without extension"
 
 
-def read_list(path: str, lines: Iterator[tuple[int, str, str | None]], labels: Kind) -> Rows:
-    """Take the samples of a list as they stand; whether they exist shows when they are read."""
-    rows = Rows(os.path.dirname(path) or os.curdir)
-    for line, name, label in lines:
-        if not name:
-            raise ValueError(f"{path}, line {line}: no path")
-        # Of several classes none is as good an answer as any.
-        label = label if label or labels == "classes" else None
-        if rows.ends and (label is not None) != rows.listed:
-            raise ValueError(f"{path}, line {line}: some samples have a label, some have none")
-        rows.listed = label is not None
-        rows.add(os.fsencode(name), label)
-    if not rows.ends:
-        raise ValueError(f"{path} lists no samples")
-    return rows
+def settle(folder: bytes, frames: Counter[str], rows: Rows, alone: bool) -> None:
+    """Take a folder of frames in as a sample if no other was found in it or below."""
+    if not alone:
+        for kind, count in frames.items():
+            rows.ignore(kind, count)
+        return
+    rows.framed = True
+    if folder:
+        rows.add(folder, topmost(os.path.dirname(folder)))
+    else:
+        rows.root, name = os.path.split(os.path.abspath(rows.root))
+        rows.add(os.fsencode(name), None)
 
 
-def txt_rows(path: str) -> Iterator[tuple[int, str, str | None]]:
-    """Read line number, path and label: one path per line, a label after a tab."""
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                name, tab, label = line.rstrip("\r\n").partition("\t")
-                yield number, name, label.strip() if tab else None
-
-
-def csv_rows(path: str) -> Iterator[tuple[int, str, str | None]]:
-    """Read line number, path and label from the columns of those names."""
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file)
-        columns = list(reader.fieldnames or [])
-        if "path" not in columns:
-            raise ValueError(f"{path}: the first line names no column 'path', but {columns}")
-        for row in reader:
-            label = (row["label"] or "").strip() if "label" in columns else None
-            yield reader.line_num, row["path"] or "", label
+def topmost(folder: bytes) -> str | None:
+    """The first of the folders that lead to a folder below the root."""
+    return os.fsdecode(folder.split(os.fsencode(os.sep))[0]) if folder else None

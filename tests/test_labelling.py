@@ -66,3 +66,23 @@ def test_a_label_for_some_samples_only_is_a_mistake_but_of_several_classes(tmp_p
     with pytest.raises(ValueError, match="line 3: some samples have a label, some have none"):
         opened(tmp_path / "l.csv", "class", text)
     assert opened(tmp_path / "l.csv", "classes", text).train.labels.tolist() == [[True], [False]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["10", "2", "0"], ("0", "2", "10")),
+        (["10", "-1", "02", "2"], ("-1", "02", "2", "10")),
+        (["10", "2", "cat"], ("10", "2", "cat")),
+        (["10", "2", "1.5"], ("1.5", "10", "2")),
+    ],
+)
+def test_integers_are_sorted_as_such(tmp_path, labels, classes):
+    text = "path,label\n" + "".join(f"{label}.jpg,{label}\n" for label in labels)
+    for kind in ("class", "classes"):
+        assert opened(tmp_path / "l.csv", kind, text).train.classes == classes
+
+
+def test_indices_are_their_own_numbers(tmp_path):
+    text = "path,label\n" + "".join(f"{index}.jpg,{index}\n" for index in reversed(range(120)))
+    assert opened(tmp_path / "l.csv", "class", text).train.labels.tolist() == [*range(119, -1, -1)]
