@@ -9,20 +9,17 @@ Above 1, ours is the faster. The GPU is used if there is one.
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from statistics import median
+from collections.abc import Callable
+from functools import partial
 
 import torch
+from comparing import compare, training_step
 from torch import Tensor, nn
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-from maskedae.bench import seconds
-from maskedae.optim import adamw
 from maskedae.zoo import create_model
 
 BATCH = {"cpu": 8, "cuda": 256}
-WARM_UP = 3
 
 # Our names and those of transformers, which has queries, keys and values apart.
 NAMES = [
@@ -68,7 +65,7 @@ def main() -> None:
         if precision == "fp32":
             agree(ours, theirs, images, noise)
         sides = [
-            step(model, loss, images, noise, precision == "bf16")
+            training_step(model, partial(loss, images, noise), device, precision == "bf16")
             for model, loss in both(ours, theirs, options.compile)
         ]
         compare(sides, device, precision, options.rounds, steps)
@@ -111,52 +108,6 @@ def agree(ours: nn.Module, theirs: nn.Module, images: Tensor, noise: Tensor) -> 
         new, old = (loss(images, noise).item() for _, loss in both(ours, theirs, False))
     print(f"loss: ours {new:.7f}, transformers {old:.7f}")
     assert abs(new - old) < 1e-4, "the losses differ: these are not the same model"
-
-
-def step(
-    model: nn.Module, loss: Loss, images: Tensor, noise: Tensor, bf16: bool
-) -> Callable[[], None]:
-    """One step of training: forward, backward, AdamW with the groups that we train with."""
-    optimizer = adamw(model, weight_decay=0.05, betas=(0.9, 0.95))
-    for group in optimizer.param_groups:
-        group["lr"] = 1e-4
-
-    def take() -> None:
-        with torch.autocast(images.device.type, torch.bfloat16) if bf16 else nullcontext():
-            value = loss(images, noise)
-        torch.autograd.backward(value)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return take
-
-
-def compare(
-    sides: Sequence[Callable[[], object]],
-    device: torch.device,
-    precision: str,
-    rounds: int,
-    steps: int,
-) -> None:
-    """Let both sides take steps in turn, each first in every second round; print the median."""
-
-    def stretch(side: Callable[[], object]) -> float:
-        return seconds(device, lambda: [side() for _ in range(steps)]) / steps
-
-    for side in sides:
-        for _ in range(WARM_UP):
-            side()
-    pairs = []
-    for number in range(rounds):
-        order = sides if number % 2 == 0 else sides[::-1]
-        times = [stretch(side) for side in order]
-        pairs.append(times if number % 2 == 0 else times[::-1])
-    new, old = (median(column) for column in zip(*pairs, strict=True))
-    ratios = sorted(old / new for new, old in pairs)
-    print(
-        f"{precision}: ours {new * 1e3:.1f} ms, transformers {old * 1e3:.1f} ms a step, median "
-        f"ratio {median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}, {rounds} rounds)"
-    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.decoder import Decoder
@@ -55,7 +56,7 @@ class MaskedAutoencoder(nn.Module, Hub):
         mask = Mask(*(index.to(signal.device) for index in mask))
         prediction = self.decoder(self.encoder.forward_features(signal, mask.visible), mask)
         target = self.target(signal, mask.hidden)
-        loss = (prediction.float() - target.float()).square().mean()
+        loss = F.mse_loss(prediction.float(), target.float())
         return Output(loss, prediction, mask, {"baseline": patch_mean_error(target)})
 
     def sections(self) -> dict[str, Any]:
@@ -78,5 +79,4 @@ class MaskedAutoencoder(nn.Module, Hub):
 
 def patch_mean_error(target: Tensor) -> Tensor:
     """The loss of predicting nothing but the mean of every hidden patch: (B, M, P) -> scalar."""
-    target = target.float()
-    return (target - target.mean(dim=-1, keepdim=True)).square().mean()
+    return target.float().var(dim=-1, correction=0).mean()

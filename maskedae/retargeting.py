@@ -34,7 +34,7 @@ class Rescaled:
 
     def _rescale(self, signal: Tensor) -> Tensor:
         scale, shift = self._factors(signal)
-        return (signal.movedim(1, -1) * scale + shift).movedim(-1, 1)
+        return torch.addcmul(shift, signal.movedim(1, -1), scale).movedim(-1, 1)
 
     def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
         """(B, C, *size), (B, M) -> (B, M, P)."""

@@ -98,26 +98,31 @@ class NormalizedChannels:
     eps: float = 1e-6
     needs_statistics: ClassVar[bool] = True
 
-    def statistics(self, patches: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of every value's channel: (B, K, P) -> 2 x (B, K, P)."""
-        values = rearrange(patches, "b k (p c) -> b k p c", c=channels)
-        mean = values.mean(dim=2, keepdim=True).expand_as(values)
-        deviation = (values.std(dim=2, keepdim=True) + self.eps).expand_as(values)
-        return mean.flatten(2), deviation.flatten(2)
+    def statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of every channel: (B, K, P / C, C) -> 2 x (B, K, 1, C)."""
+        deviation, mean = torch.std_mean(values, dim=2, keepdim=True)
+        return mean, deviation + self.eps
 
     def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
         """(B, C, *size), (B, M) -> (B, M, P)."""
-        patches = take(patchify(signal, self.patch), hidden)
-        mean, deviation = self.statistics(patches, signal.shape[1])
-        return (patches - mean) / deviation
+        values = by_channel(take(patchify(signal, self.patch), hidden), signal)
+        mean, deviation = self.statistics(values)
+        return ((values - mean) / deviation).flatten(2)
 
     def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
         """Undo the normalisation as `NormalizedPixels` does: (B, N, P) -> (B, N, P)."""
-        mean, deviation = self.statistics(patchify(signal, self.patch), signal.shape[1])
+        mean, deviation = self.statistics(by_channel(patchify(signal, self.patch), signal))
         if not oracle:
             grid = grid_of(tuple(signal.shape[2:]), self.patch)
-            mean, deviation = (_lend(values, mask, grid) for values in (mean, deviation))
-        return imagined * deviation + mean
+            mean, deviation = (
+                _lend(values.squeeze(2), mask, grid).unsqueeze(2) for values in (mean, deviation)
+            )
+        return (by_channel(imagined, signal) * deviation + mean).flatten(2)
+
+
+def by_channel(patches: Tensor, signal: Tensor) -> Tensor:
+    """Values of patches with the channels of a signal apart: (B, K, P) -> (B, K, P / C, C)."""
+    return rearrange(patches, "b k (p c) -> b k p c", c=signal.shape[1])
 
 
 def _lend(values: Tensor, mask: Mask, grid: tuple[int, ...]) -> Tensor:

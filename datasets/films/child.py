@@ -60,7 +60,8 @@ def follow(parent: int) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        # PR_SET_PDEATHSIG: also where the thread ends that started us; then we are replaced.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     Thread(target=watch, args=(parent,), daemon=True).start()
 
 

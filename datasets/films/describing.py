@@ -18,6 +18,7 @@ class Facts:
     pixels: str  # FFmpeg's name of the format
     size: tuple[int, int]  # height, width, upright
     frames: int
+    missing: int  # frames that the file promises, but that are cut off
     seconds: float
     rate: float  # frames per second, on average
     steady: bool  # whether all frames are shown equally long
@@ -41,12 +42,14 @@ def describe(film: PyAVFilm | Stills) -> Facts:
     seconds = float(film.times[-1]) + 1 / film.rate
     if isinstance(film, Stills):
         kind = os.path.splitext(film.paths[0])[1][1:].lower()
-        names, rotation, sound = ("folder", kind, "rgb24"), 0, ""
+        names, missing, rotation, sound = ("folder", kind, "rgb24"), 0, 0, ""
     else:
         codec = film.stream.codec_context
-        names = (film.kind.split(",")[0], codec.name, codec.pix_fmt or "unknown")
+        names = (film.kind.split(",")[0], codec.codec.canonical_name, codec.pix_fmt or "")
+        missing = max(0, film.stream.frames - film.index.packets)
         rotation, sound = 90 * film.turns, heard(film)
-    return Facts(*names, film.size, len(film.times), seconds, film.rate, steady, rotation, sound)
+    count = len(film.times)
+    return Facts(*names, film.size, count, missing, seconds, film.rate, steady, rotation, sound)
 
 
 def heard(film: PyAVFilm) -> str:
@@ -54,4 +57,4 @@ def heard(film: PyAVFilm) -> str:
     stream = film.container.streams.best("audio")
     if not isinstance(stream, AudioStream):
         return ""
-    return f"{stream.codec_context.name} {stream.codec_context.sample_rate} Hz"
+    return f"{stream.codec_context.codec.canonical_name} {stream.codec_context.sample_rate} Hz"

@@ -88,6 +88,5 @@ def sniff(head: bytes) -> bool:
         return head[8:12] not in SOUND_OR_PICTURE
     if head[:4] == b"RIFF":
         return head[8:12] == b"AVI "
-    if head[:1] == b"G" and len(head) > 376:
-        return head[188:189] == head[376:377] == b"G"  # transport streams
-    return head.startswith((*STARTS, WINDOWS_MEDIA))
+    stream = head[:1] == head[188:189] == head[376:377] == b"G"  # MPEG-TS
+    return stream or head.startswith((*STARTS, WINDOWS_MEDIA))

@@ -64,8 +64,9 @@ class Moments:
         return np.minimum(start + steps * self.stride, len(times) - 1)
 
     def _parts(self, length: int, places: NDArray[np.float64]) -> Indices:
-        chosen = (np.arange(self.frames) + places) * length / self.frames
-        return np.minimum(chosen.astype(np.int64), length - 1)
+        edges = np.arange(self.frames + 1) * length / self.frames
+        chosen = edges[:-1] + places * length / self.frames
+        return np.minimum(chosen, np.ceil(edges[1:]) - 1).astype(np.int64)
 
 
 def shown_at(times: Times, moments: Times) -> Indices:

@@ -1,7 +1,7 @@
 """What the packets of a film say about its frames, before any is decoded."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from maskedae.datasets.films.film import Refused
+from maskedae.datasets.films.film import Refused, Times, check, mean_rate, why
 
 Packet: TypeAlias = "AnyPacket[VideoStream]"
 # Formats that name other files are no films.
@@ -28,6 +28,7 @@ class Index:
     pts: NDArray[np.int64]  # (frames,) time stamps
     packet: NDArray[np.int64]  # (frames,) number of the packet that holds it
     start: NDArray[np.int64]  # (frames,) number of the packet where decoding has to start
+    packets: int  # shown or not
     exact: bool = True  # time stamps name frames; otherwise frames are counted from the first
     closed: bool = True  # no frame needs another from before the key frame that it follows
 
@@ -40,7 +41,6 @@ def opened(path: str) -> tuple[InputContainer, VideoStream]:
         sound = ": audio only" if container.streams.audio else ""
         container.close()
         raise Refused("no video stream" + sound)
-    stream.codec_context.thread_count = 1
     return container, stream
 
 
@@ -70,4 +70,21 @@ def look(packets: Iterable[Packet]) -> Index | None:
     order = order[np.argsort(pts[order])]
     if not len(order):
         raise Refused("no frames")
-    return Index(pts[order], order, keys[newest][order], closed=not leading.any())
+    return Index(pts[order], order, keys[newest][order], len(pts), closed=not leading.any())
+
+
+def timing(index: Index, stream: VideoStream) -> tuple[Times, float]:
+    """Seconds of every frame since the first, and frames per second."""
+    times = (index.pts - index.pts[0]) * float(stream.time_base or 1)
+    rate = stream.average_rate
+    return times, mean_rate(times, float(rate) if rate else None)
+
+
+@contextmanager
+def refusing(path: str) -> Iterator[None]:
+    """Refuse a file over which FFmpeg fails, in words."""
+    check(path)
+    try:
+        yield
+    except (FFmpegError, OSError, ValueError) as error:
+        raise Refused(why(path, getattr(error, "strerror", None) or error)) from error

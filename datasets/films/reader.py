@@ -109,13 +109,14 @@ class Child:
         try:
             pickle.dump(request, self.requests)
             self.requests.flush()
-            return pickle.load(self.answers)
+            answer, tired = pickle.load(self.answers)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             if self.late:
                 raise BadSample(f"took longer than {limit:g} s to decode") from error
             raise BadSample(f"the process that decoded it {self.fate()}") from error
         finally:
             timer.cancel()
+        return answer, tired or self.late  # killed as it answered
 
     def fate(self) -> str:
         """Say how the process ended by itself."""
@@ -142,4 +143,5 @@ def enlarge(pipe: int) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 2**20)
+        with suppress(OSError):  # a user may have so much in pipes, and no more
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 2**20)

@@ -38,6 +38,10 @@ class Stills:
         self.lost += hold(pixels, good)
         return pixels
 
+    def decodable(self) -> int:
+        """Decode everything, and count what comes out."""
+        return sum(picture_of(path) is not None for path in self.paths)
+
     def close(self) -> None:
         pass
 

@@ -10,9 +10,10 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from maskedae.datasets.films.film import Pixels, Refused, check, hold, mean_rate, why
-from maskedae.datasets.films.packets import Index, Packet, demux, look, opened
+from maskedae.datasets.films.film import Pixels, Refused, hold
+from maskedae.datasets.films.packets import Index, Packet, demux, look, opened, refusing, timing
 
+END = 2**62  # later than any packet
 KEPT = 2**26  # bytes of a film up to which its packets stay in memory
 REMEMBERED = 64  # larger films of which it is known what is in them
 # A picture of H.264 that says that no other refers to it can be left out without a trace.
@@ -25,21 +26,16 @@ class PyAVFilm:
     """A film whose packets are looked through once, and decoded as far as needed."""
 
     def __init__(self, path: str) -> None:
-        check(path)
         self.path, self.lost = path, 0
         self.reformatter = VideoReformatter()
-        try:
-            self.container, self.stream = opened(path)
+        with refusing(path):
+            self._open()
             small = os.path.getsize(path) <= KEPT
             self.packets = list(demux(self.container, self.stream)) if small else None
             self.index = self._index()
             self.size, self.turns = self._shape()
-        except (FFmpegError, OSError, ValueError) as error:
-            raise Refused(why(path, getattr(error, "strerror", None) or error)) from error
-        self.times = (self.index.pts - self.index.pts[0]) * float(self.stream.time_base or 1)
+        self.times, self.rate = timing(self.index, self.stream)
         self.kind = self.container.format.name
-        rate = self.stream.average_rate
-        self.rate = mean_rate(self.times, float(rate) if rate else None)
 
     def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> Pixels:
         height, width = size or self.size
@@ -56,6 +52,16 @@ class PyAVFilm:
         self.packets = None
         self.container.close()
 
+    def decodable(self) -> int:
+        """Decode everything, and count what comes out."""
+        return sum(1 for _ in self._pictures(self._between(0, END)))
+
+    def _open(self) -> None:
+        self.container, self.stream = opened(self.path)
+        if self.stream.codec_context is None:
+            raise Refused("of a codec that is not known")
+        self.stream.codec_context.thread_count = 1
+
     def _index(self) -> Index:
         """Look through the packets, or remember what was seen."""
         if self.packets is not None:
@@ -70,17 +76,15 @@ class PyAVFilm:
 
     def _count(self) -> Index:
         """Decode all there is where the packets do not say when they are shown."""
-        times = [frame.pts for frame in self._pictures(self._between(0, 2**62))]
-        count = len(times)
-        end = np.full(count, 2**62)
+        count = self.decodable()
+        end, start = np.full(count, END), np.zeros(count, np.int64)
         rate = self.stream.average_rate or 25
         step = max(1, round(1 / (rate * (self.stream.time_base or 1))))
-        return Index(np.arange(count) * step, end, np.zeros(count, np.int64), exact=False)
+        return Index(np.arange(count) * step, end, start, count, exact=False)
 
     def _shape(self) -> tuple[tuple[int, int], int]:
         """Height and width, upright, and quarter turns to the left that make it so."""
-        stop = self.index.start[0].item() + 32 if len(self.index.pts) else 0
-        for frame in self._pictures(self._between(0, stop)):
+        for frame in self._pictures(self._between(0, END)):
             turns = round(frame.rotation / 90) % 4
             size = (frame.height, frame.width)
             return (size[::-1] if turns % 2 else size), turns
@@ -114,7 +118,7 @@ class PyAVFilm:
             for number, frame in enumerate(self._pictures(packets)):
                 # Refreshed bit by bit, or broken: what follows is not what it should be.
                 self.clean &= not frame.is_corrupt and (number > 0 or first == 0 or is_whole(frame))
-                name = frame.pts if self.index.exact else int(self.index.pts[number])
+                name = frame.pts if self.index.exact else self.index.pts[number].item()
                 if name is not None and (row := rows.get(name)) is not None:
                     self._convert(frame, pixels[row])
                     good[row] = True
@@ -131,7 +135,7 @@ class PyAVFilm:
         if self.packets is not None:
             return iter(self.packets[first : last + 1])
         self.container.close()
-        self.container, self.stream = opened(self.path)
+        self._open()
         return islice(demux(self.container, self.stream), first, last + 1)
 
     def _pictures(self, packets: Iterator[Packet]) -> Iterator[VideoFrame]:
@@ -152,10 +156,9 @@ class PyAVFilm:
             frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
         )
         plane = rgb.planes[0]
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-            :height, : 3 * width
-        ]
-        out[:] = np.rot90(lines.reshape(height, width, 3), self.turns)
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        picture = lines[:height, : 3 * width].reshape(height, width, 3)
+        out[:] = np.rot90(picture, self.turns)
 
 
 def is_whole(frame: VideoFrame) -> bool:

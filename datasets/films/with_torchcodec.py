@@ -6,7 +6,7 @@ import numpy as np
 from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]
 
 from maskedae.datasets.films.film import Pixels, Refused, agree, first_line, hold, resized
-from maskedae.datasets.films.with_pyav import PyAVFilm
+from maskedae.datasets.films.packets import demux, look, opened, refusing, timing
 
 TAKEN = ("mov", "matroska", "gif")  # of MPEG and AVI it mistakes the order of the frames
 
@@ -15,18 +15,24 @@ class TorchCodecFilm:
     """A film that torchcodec decodes; when each frame is shown is taken from its packets."""
 
     def __init__(self, path: str) -> None:
-        plain = PyAVFilm(path)
-        self.times, self.rate, self.size, self.lost = plain.times, plain.rate, plain.size, 0
-        plain.close()
-        if not plain.kind.startswith(TAKEN):
-            raise Refused(f"{plain.kind}, of which torchcodec mistakes the order of frames")
+        with refusing(path):
+            container, stream = opened(path)
+            index = look(demux(container, stream))
+            kind = container.format.name
+            container.close()
+        if index is None or not kind.startswith(TAKEN):
+            raise Refused(f"{kind}, of which torchcodec mistakes the order of frames")
+        self.times, self.rate = timing(index, stream)
+        self.lost = 0
         try:
             self.decoder = VideoDecoder(
                 path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
             )
-            agree(len(self.decoder), tuple(self.decoder.get_frame_at(0).data.shape[:2]), plain)
+            height, width, _ = self.decoder.get_frame_at(0).data.shape
         except (RuntimeError, ValueError, IndexError) as error:
             raise first_line(error) from error
+        self.size = (height, width)
+        agree(len(self.decoder), self.size, self)
 
     def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> Pixels:
         chosen = [int(index) for index in indices]
