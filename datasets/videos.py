@@ -6,7 +6,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -15,16 +14,17 @@ from torchvision.transforms.v2 import functional as F
 from maskedae.answers import Kind
 from maskedae.augmentation import Erase, RandAugment
 from maskedae.colours import Colours
-from maskedae.data import BadSample, Panel, Source, Split
+from maskedae.data import Panel, Source, Split
 from maskedae.datasets.films.cropping import BILINEAR, MultiScaleCrop, views
 from maskedae.datasets.films.drawing import draw_film, draw_strips
+from maskedae.datasets.films.facts import inspect as inspect
 from maskedae.datasets.films.films import EXTENSIONS as EXTENSIONS
 from maskedae.datasets.films.films import sniff as sniff
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reader import Reader
 from maskedae.datasets.films.stills import EXTENSIONS as STILLS
+from maskedae.datasets.films.windows import cut_all
 from maskedae.listing import Listing, Splits, list_named, open_splits
-from maskedae.progress import Meter
 from maskedae.scanning import Wanted
 
 
@@ -161,7 +161,10 @@ class Videos:
 
         The path names either of them.
         """
-        clips = [[(panel.caption, self.colours.pixels(panel.signal)[:3]) for panel in row] for row in rows]
+        clips = [
+            [(panel.caption, self.colours.pixels(panel.signal)[:3]) for panel in row]
+            for row in rows
+        ]
         film = path.suffix.lower() if path.suffix.lower() in (".gif", ".mp4") else ".mp4"
         written = [path.with_suffix(".png"), path.with_suffix(film)]
         draw_strips(clips, note, written[0])
@@ -183,12 +186,13 @@ class VideoSource:
         whole = -(-min(shape[2:]) * 8 // 7)
         self.short_side = (whole if data.short_side is None else data.short_side) or None
         repeats = data.repeats if augment else data.test_views[0] * data.test_views[1]
-        self.shape = (repeats, *shape)
+        self.shape: tuple[int, ...] = (repeats, *shape)
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
         self.unlabelled, self.fingerprint = listing.unlabelled, listing.fingerprint
         self.spans: Tensor | None = None
         if data.window and not augment:
-            self.files, self.spans = self._windows(data.window, data.hop or data.window)
+            hop = data.hop or data.window
+            self.files, self.spans = cut_all(listing, self.reader, data.window, hop)
             self.labels = None if self.labels is None else self.labels[self.files]
             self.shares = [(len(self.files), 1.0)]
 
@@ -218,32 +222,7 @@ class VideoSource:
         clips = [view for chosen in frames.clips for view in self.crop(pixels[chosen])]
         return torch.stack(clips).transpose(1, 2).contiguous()
 
-    def _windows(self, window: float, hop: float) -> tuple[Tensor, Tensor]:
-        """Cut all films: file of each window (n,), seconds from which to which it goes (n, 2)."""
-        files, spans = list[int](), list[tuple[float, float]]()
-        with Meter("measuring", len(self.listing), quiet=len(self.listing) < 100) as meter:
-            for file in range(len(self.listing)):
-                try:
-                    length = self.reader.facts(self.listing.path(file)).seconds
-                except BadSample:
-                    length = window  # whoever reads it will be told why it cannot be read
-                found = cut(length, window, hop)
-                files += [file] * len(found)
-                spans += found
-                meter.update(file + 1, {})
-        return torch.tensor(files), torch.tensor(spans, dtype=torch.float64)
-
 
 def alone(change: Callable[[Tensor], Tensor], clip: Tensor) -> list[Tensor]:
     """Change a clip, as the only view of it."""
     return [change(clip)]
-
-
-def cut(length: float, window: float, hop: float) -> list[tuple[float, float]]:
-    """Windows of a film, the last one ending with it.
-
-    >>> cut(5.0, 2.0, 2.0), cut(1.0, 2.0, 1.0)
-    ([(0.0, 2.0), (2.0, 4.0), (4.0, 5.0)], [(0.0, 1.0)])
-    """
-    count = 1 + max(0, int(np.ceil((length - window) / hop - 1e-6)))
-    return [(n * hop, min(n * hop + window, length)) for n in range(count)]

@@ -1,4 +1,4 @@
-"""Augmentation of fine-tuning, from libraries, for uint8 pictures and clips, by torch's random numbers."""
+"""Augmentation of fine-tuning, from libraries, for bytes, by the random numbers of torch."""
 
 import random
 from collections.abc import Callable

@@ -45,6 +45,6 @@ def test_fixed_crops_take_thirteen_places_and_near_sides():
         assert cut.shape == clip.shape and cut[0].equal(cut[1])
         low, high = (cut[0, :2].flatten(1).float().quantile(q, dim=1) for q in (0.0, 1.0))
         seen.add(tuple(torch.cat([low, high]).div(16).round().int().tolist()))
-    # 1 of the whole; 5 each where one side is whole (ends, quarters, centre); 13 where both are half
+    # Of the whole 1, 5 each where one side is whole (ends, quarters, centre), 13 where none is.
     assert len(seen) == 1 + 5 + 5 + 13
     assert len(set(thirteen())) == 13

@@ -7,8 +7,11 @@ from maskedae.datasets.films.films import open_film
 
 
 def shades(frames, height=32, width=32):
-    return torch.arange(frames, dtype=torch.uint8).mul(10).view(1, -1, 1, 1).expand(
-        3, frames, height, width
+    return (
+        torch.arange(frames, dtype=torch.uint8)
+        .mul(10)
+        .view(1, -1, 1, 1)
+        .expand(3, frames, height, width)
     )
 
 
