@@ -1,4 +1,4 @@
-"""Augmentation of fine-tuning, from libraries, for uint8 pictures, by torch's random numbers."""
+"""Augmentation of fine-tuning, from libraries, for bytes, by the random numbers of torch."""
 
 import random
 from collections.abc import Callable
@@ -38,19 +38,21 @@ class RandAugment:
             if op.name.startswith("Posterize"):
                 op.level_fn = partial(at_least_one_bit, op.level_fn)
 
-    def __call__(self, picture: Tensor) -> Tensor:
-        """uint8 (C, H, W) -> uint8 (C, H, W)."""
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """uint8 (C, H, W), or (T, C, H, W) that are all changed alike -> the same shape."""
         # timm draws from Python and NumPy; the sample's randomness is torch's.
         seed = int(torch.randint(2**32, ()))
         before = random.getstate(), np.random.get_state()
-        random.seed(seed)
-        np.random.seed(seed)
+        frames = []
         try:
-            augmented = self.augment(F.to_pil_image(picture))
+            for picture in pictures.view(-1, *pictures.shape[-3:]):
+                random.seed(seed)
+                np.random.seed(seed)
+                frames.append(F.pil_to_tensor(self.augment(F.to_pil_image(picture))))
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
-        return F.pil_to_tensor(augmented)
+        return torch.stack(frames).view_as(pictures)
 
 
 class Erase(v2.RandomErasing):  # type: ignore[misc]
@@ -65,7 +67,7 @@ class Erase(v2.RandomErasing):  # type: ignore[misc]
         self.mean, self.std = mean, std
 
     def transform(self, inpt: Tensor, params: dict[str, Tensor]) -> Tensor:
-        """uint8 (C, H, W) -> uint8 (C, H, W)."""
+        """uint8 (..., C, H, W) -> the same shape; one box with one noise for all."""
         if params["v"] is not None:
             values = (params["v"] * self.std + self.mean).mul(255).round().clamp(0, 255)
             params = {**params, "v": values.to(inpt.dtype)}

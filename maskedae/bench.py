@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import repeat
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from maskedae.stepping import Stepper, make_accelerator, share_of_cores
 from maskedae.transformer import set_checkpointing
 from maskedae.zoo import create_model
 
-LARGEST = 64  # micro-batch without a GPU, if none is given
+MOST, LARGEST = 64, 2**23  # samples and values of a micro-batch on a CPU, if none is given
 BUDGET = 10.0  # seconds for each measurement, if no number of steps is given
 ROUNDS = 10  # stretches of steps, at most; within one, nothing waits for the device
 SQUARES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # sides of the matrices multiplied
@@ -106,8 +106,13 @@ class Bench:
         self.accelerator = make_accelerator(recipe.train, Path())
         self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
         micro = max(self.train.batch_size // (self.train.accumulate * self.processes), 1)
-        self.batch = batch or (min(micro, LARGEST) if self.device.type == "cpu" else micro)
-        self.samples = self.batch * self.train.accumulate * self.processes  # in a step
+        self.views = getattr(recipe.data, "repeats", 1)  # of a sample, each one to the model
+        if self.device.type == "cpu":
+            values = self.views * prod(recipe.model.shape)
+            micro = max(1, min(micro, MOST, LARGEST // values))
+        self.batch = batch or micro
+        whole = self.batch * self.train.accumulate * self.processes  # samples drawn for a step
+        self.samples = whole * self.views  # that the model sees
         torch.manual_seed(self.train.seed)
         model = build(recipe)
         set_checkpointing(model, self.train.checkpointing)
@@ -117,7 +122,7 @@ class Bench:
         rooted = getattr(recipe.data, "root", None)
         self.source = recipe.data.source("train", recipe.model.shape, True) if rooted else None
         if self.source:
-            self.plan = Plan(self.source.shares, self.samples, 10**6, self.train.seed)
+            self.plan = Plan(self.source.shares, whole, 10**6, self.train.seed)
 
     def take(self, batches: Iterator[Batch]) -> Tensor:
         """Take a step whose learning rate is zero: as much work, and nothing can diverge."""
@@ -148,8 +153,9 @@ class Bench:
 
     def _synthetic(self) -> Batch:
         """A micro-batch of noise, as the loader would hand it over."""
-        samples = torch.randint(256, (self.batch, *self.recipe.model.shape), dtype=torch.uint8)
-        noise = torch.rand(self.batch, self.task.noise_size)
+        count = self.batch * self.views
+        samples = torch.randint(256, (count, *self.recipe.model.shape), dtype=torch.uint8)
+        noise = torch.rand(count, self.task.noise_size)
         if self.device.type == "cuda":
             samples, noise = samples.pin_memory(), noise.pin_memory()
         return Batch(samples, noise, [(0, n) for n in range(self.batch)], [])
@@ -174,7 +180,7 @@ class Bench:
         while read < 2 * self.workers or time.perf_counter() - began < BUDGET / 2:
             next(batches)
             read += 1
-        alone = read * self.batch * self.processes / (time.perf_counter() - began)
+        alone = read * self.batch * self.views * self.processes / (time.perf_counter() - began)
         self.take(batches)
         fed = seconds(self.device, lambda: [self.take(batches) for _ in range(steps)])
         return alone, self.samples * steps / fed

@@ -25,6 +25,7 @@ ATTENTION_NOTES = (
     "Attention of the class token to each patch",
 )
 ABREAST = 8  # panels in a row, where samples need few
+Drawn = tuple[list[Path], list[Skipped]]  # files that were written, and samples that were not read
 
 
 def read_some(
@@ -73,7 +74,7 @@ def principal_colours(maps: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> list[Skipped]:
+def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each the colours of its patches in every layer."""
     layers = choose_layers(opened.encoder, opened.options.layers)
     samples, skipped = read_some(opened, source, most)
@@ -90,8 +91,7 @@ def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> lis
             row.append(panel(f"block {layer}", values, opened))
     abreast = max(1, ABREAST // len(rows[0]))
     joined = [sum(rows[i : i + abreast], []) for i in range(0, len(rows), abreast)]
-    opened.data.draw(joined, PCA_NOTE, path)
-    return skipped
+    return opened.data.draw(joined, PCA_NOTE, path), skipped
 
 
 def panel(caption: str, values: Tensor, opened: Opened) -> Panel:
@@ -120,7 +120,7 @@ def attention_maps(encoder: Encoder, signal: Tensor, layers: list[int]) -> list[
 
 
 @torch.inference_mode()
-def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> list[Skipped]:
+def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each where every head looks; a row for each layer."""
     layers = choose_layers(opened.encoder, opened.options.layers)
     samples, skipped = read_some(opened, source, most)
@@ -135,8 +135,7 @@ def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> lis
     which = ATTENTION_NOTES[bool(opened.encoder.prefix)]
     where = f", in block {layers[0]}" if len(layers) == 1 else ""
     note = f"{which}{where}; each map is scaled to its own largest value."
-    opened.data.draw(rows, note, path)
-    return skipped
+    return opened.data.draw(rows, note, path), skipped
 
 
 def glow(values: Tensor) -> Tensor:

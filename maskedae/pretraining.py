@@ -94,9 +94,10 @@ def describe_data(source: Source, task: Pretraining) -> str:
         if source.labels is not None
         else f"no labels, so no kNN score: {source.unlabelled}"
     )
+    many = f" with {source.shape[0]} views each" if source.shape[0] > 1 else ""
     text = (
         f"masker    {task.model.masker}\n"
-        f"data      {len(source)} samples, {classes}; held out: {held_out}"
+        f"data      {len(source)} samples{many}, {classes}; held out: {held_out}"
     )
     if source.labels is not None and len(source.classes) == 1:
         text += f"\nwarning   all samples are of one class, {source.classes[0]}: no kNN score"

@@ -27,9 +27,10 @@ def imagine_row(
 ) -> list[Panel]:
     """Original, then for every masker: masked, imagined, imagined with what was visible.
 
-    The signal is one sample (C, *size).
+    The signal is one sample (C, *size). Slices of its first axis of which the model predicts
+    nothing, such as every second frame, are left out.
     """
-    row = [Panel(name, signal)]
+    row, predicted = [Panel(name, signal)], torch.ones(signal.shape[1], dtype=torch.bool)
     encoder, batch = model.encoder, signal.unsqueeze(0)
     noise = torch.rand(1, model.noise_size, generator=torch.Generator().manual_seed(seed))
     for masker in maskers:
@@ -44,7 +45,8 @@ def imagine_row(
             Panel(f"imagined, loss {out.loss:.3f}", imagined[0]),
             Panel("imagined + visible", whole[0]),
         ]
-    return row
+        predicted = ~imagined[0].isnan().movedim(1, 0).flatten(1).all(dim=1).cpu()
+    return [Panel(caption, part[:, predicted.to(part.device)]) for caption, part in row]
 
 
 def note(model: MaskedAutoencoder, oracle: bool) -> str:

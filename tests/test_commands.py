@@ -13,7 +13,7 @@ from PIL import Image
 
 from maskedae import create_model, list_models
 from maskedae.cli import COMMANDS, main
-from maskedae.commands.quickstart import write_digits
+from maskedae.datasets import digits
 from maskedae.masking import RandomMasker
 from maskedae.models.layouts.mae_official import OFFICIAL
 from maskedae.recipe import find_recipe, make, parse, read_recipe, recipe_names, recipe_parser
@@ -180,7 +180,7 @@ def test_probe_without_labels(run, tmp_path, capsys):
 
 
 def test_quickstart_s_digits(tmp_path):
-    write_digits(tmp_path)
+    digits.write_pictures(tmp_path)
     train, val = (list((tmp_path / part).rglob("*.png")) for part in ("train", "val"))
     assert (len(train), len(val)) == (1437, 360)
     with Image.open(train[0]) as picture:

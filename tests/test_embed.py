@@ -230,8 +230,9 @@ def test_attention_maps_are_those_of_the_class_token_or_of_all_patches(prefix):
 def test_pictures(place, tmp_path, monkeypatch, capsys):
     drawn = {}
 
-    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> None:
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
         drawn[path.name] = rows, note
+        return [path]
 
     monkeypatch.setattr(Images, "draw", draw)
     pictures = ["--pca", str(tmp_path / "pca.png"), "--attention", str(tmp_path / "look.png")]

@@ -87,6 +87,7 @@ def about(bench: "Bench") -> dict[str, Any]:
         "compiled": bench.train.compile,
         "processes": bench.processes,
         "batch": bench.batch,
+        "views": bench.views,
         "accumulate": bench.train.accumulate,
         "workers": bench.workers,
         "forward_flops": forward,
@@ -112,7 +113,8 @@ def described(facts: dict[str, Any]) -> str:
             f"model     {facts['model']}, {facts['parameters'] / 1e6:.1f} M parameters",
             f"device    {facts['device']}, precision {facts['precision']}, {how}",
             f"batch     {facts['batch']} x {facts['accumulate']} accumulated x "
-            f"{facts['processes']} process(es)",
+            f"{facts['processes']} process(es)"
+            + (f", {facts['views']} views of each" if facts["views"] > 1 else ""),
             f"cost      {forward:.3g} GFLOPs a sample forward, {training:.3g} forward and backward "
             f"(both counted; a multiply-add is 2)",
         ]

@@ -51,8 +51,9 @@ def main(arguments: list[str]) -> int:
     skipped, shown = [], sources.get("held_out", next(iter(sources.values())))
     for draw, path in ((draw_principal, options.pca), (draw_attention, options.attention)):
         if path and main_process:
-            skipped += draw(opened, shown, path, options.most)
-            print(f"wrote {path}")
+            written, missed = draw(opened, shown, path, options.most)
+            skipped += missed
+            print(f"wrote {' and '.join(map(str, written))}")
     if options.out:
         skipped += embed(opened, sources, options.out, options.pool)
     if main_process:

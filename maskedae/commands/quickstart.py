@@ -1,26 +1,28 @@
-"""maskedae quickstart [--out DIR]."""
+"""maskedae quickstart [image | video] [--out DIR]."""
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
+from typing import NamedTuple
 
 from maskedae.commands.pretrain import main as pretrain
+from maskedae.datasets import digits
 from maskedae.runs import Run
 
 
-def write_digits(folder: Path) -> None:
-    """Write scikit-learn's 1,797 handwritten digits as PNG files of 32 pixels, a fifth as val/."""
-    from sklearn.datasets import load_digits
+class Kind(NamedTuple):
+    """What is learned from: a recipe, and how its data are written."""
 
-    digits = load_digits()
-    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        path = folder / ("val" if number % 5 == 0 else "train") / str(label) / f"{number:04d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        small = Image.fromarray((pixels * 255 / 16).astype(np.uint8))
-        small.resize((32, 32), Image.Resampling.BICUBIC).save(path)
+    recipe: str
+    what: str
+    write: Callable[[Path], None]
+
+
+KINDS = {
+    "image": Kind("quickstart", "1,797 handwritten digits", digits.write_pictures),
+    "video": Kind("quickstart_video", "1,797 films of moving digits", digits.write_films),
+}
 
 
 def free(folder: Path) -> Path:
@@ -29,26 +31,38 @@ def free(folder: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
+def report(out: Path, data: Path, seconds: float) -> str:
+    """What came of a training, and where to look."""
+    rows = list(Run(out).metrics())
+    scores = [row["knn"] for row in rows if "knn" in row]
+    last = [row for row in rows if "loss" in row][-1]
+    name = sorted((out / "pictures").iterdir())[-1].stem
+    shown = sorted(str(path) for path in (out / "pictures").glob(f"{name}.*"))
+    return (
+        f"\nkNN accuracy on held-out digits: {scores[0]:.1%} before, {scores[-1]:.1%} after "
+        f"pre-training without labels ({seconds:.0f} s)\n"
+        f"loss:             {last['loss']:.4f}, where guessing the mean of each patch gives "
+        f"{last['baseline']:.4f}\n"
+        f"what it imagines: {' and '.join(shown)}\nthe run:          {out}\n"
+        f"look at others:   maskedae reconstruct {out} {data / 'val'} --out grid.png"
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Pre-train a small model on handwritten digits and show what it learned."""
     parser = argparse.ArgumentParser(prog="maskedae quickstart", description=main.__doc__)
+    parser.add_argument("kind", choices=KINDS, nargs="?", default="image", help="image, or video")
     parser.add_argument("--out", type=Path, help="run folder; the next free runs/quickstart")
     options = parser.parse_args(arguments)
-    out: Path = options.out or free(Path("runs/quickstart"))
+    kind = KINDS[options.kind]
+    out: Path = options.out or free(Path("runs") / kind.recipe)
     began = time.monotonic()
-    digits = out.with_name(f"{out.name}-digits")
-    print(f"writing 1,797 handwritten digits to {digits}")
-    write_digits(digits)
-    command = ["quickstart", "--data.root", str(digits), "--out", str(out)]
+    data = out.with_name(f"{out.name}-digits")
+    print(f"writing {kind.what} to {data}")
+    kind.write(data)
+    command = [kind.recipe, "--data.root", str(data), "--out", str(out)]
     print(f"maskedae pretrain {' '.join(command)}")
     status = pretrain(command)
-    if status:
-        return status
-    scores = [row["knn"] for row in Run(out).metrics() if "knn" in row]
-    print(
-        f"\nkNN accuracy on held-out digits: {scores[0]:.1%} before, {scores[-1]:.1%} after "
-        f"pre-training without labels ({time.monotonic() - began:.0f} s)\n"
-        f"what it imagines: {max((out / 'pictures').glob('*.png'))}\nthe run:          {out}\n"
-        f"look at others:   maskedae reconstruct {out} {digits / 'val'} --out grid.png"
-    )
-    return 0
+    if status == 0:
+        print(report(out, data, time.monotonic() - began))
+    return status

@@ -1,0 +1,228 @@
+"""Films in folders and lists, of every format that a decoder reads, and folders of frames."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from maskedae.answers import Kind
+from maskedae.augmentation import Erase, RandAugment
+from maskedae.colours import Colours
+from maskedae.data import Panel, Source, Split
+from maskedae.datasets.films.cropping import BILINEAR, MultiScaleCrop, views
+from maskedae.datasets.films.drawing import draw_film, draw_strips
+from maskedae.datasets.films.facts import inspect as inspect
+from maskedae.datasets.films.films import EXTENSIONS as EXTENSIONS
+from maskedae.datasets.films.films import sniff as sniff
+from maskedae.datasets.films.moments import Moments
+from maskedae.datasets.films.reader import Reader
+from maskedae.datasets.films.stills import EXTENSIONS as STILLS
+from maskedae.datasets.films.windows import cut_all
+from maskedae.listing import Listing, Splits, list_named, open_splits
+from maskedae.scanning import Wanted
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Films from folders, where sub-folders are classes, or from lists.
+
+    A folder of frames is a film, too. With one channel clips are gray, with three RGB. What a
+    folder holds is looked up once per instance.
+    """
+
+    root: str | list[str] | None = None
+    """A folder, a .txt list (path, label), a .csv list (columns path, label, or Kinetics' own); or
+    several."""
+    val_root: str | None = None
+    """The same, for what is held out. By default val/ or the like next to train/ in a root."""
+    weights: list[float] | None = None
+    """How often each root is drawn from, relative to the others; by default by its samples."""
+    held_out_share: float = 0.05
+    """Held out where there are labels but nothing else is held out."""
+    separator: str = "\t"
+    """What stands between path and label in lists: a space in those of SlowFast and VideoMAE."""
+    labels: Kind = "class"
+    """What a label in a list is: a class, classes separated by | or ;, or a number."""
+    decoder: Literal["auto", "decord", "pyav", "torchcodec"] = "auto"
+    """What decodes; auto takes the fastest that opens a film."""
+    stride: int = 4
+    """Frames from one frame of a clip to the next."""
+    interval: float | None = None
+    """Seconds from one frame of a clip to the next, whatever the rate of a film; not the stride."""
+    segments: bool = False
+    """A frame of each of as many equal parts of a film, as for Something-Something; no stride."""
+    repeats: int = 1
+    """Clips drawn of a film each time it is opened for training; each is a sample to the model."""
+    test_views: tuple[int, int] = (1, 1)
+    """Without augmentation: clips along a film x crops along the longer side, to be averaged."""
+    window: float | None = None
+    """Without augmentation: seconds into which films are cut, each a sample; by default whole."""
+    hop: float | None = None
+    """Seconds from the start of a window to that of the next; by default they touch."""
+    mean: list[float] | None = None
+    """Of every channel, black being 0 and white 1; by default that of ImageNet."""
+    std: list[float] | None = None
+    """Of every channel, as the mean."""
+    scale: tuple[float, float] = (0.5, 1.0)
+    """Area of the crops of training, as a share of the frame."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of the crops of training."""
+    multi_scale: list[float] | None = None
+    """Instead: sides of crops at 13 fixed places, as shares of the shorter side of the frame."""
+    flip: float = 0.5
+    """Share of clips mirrored in training."""
+    rand_augment: str | None = None
+    """timm's notation of a RandAugment for training, the same for all frames; none is none."""
+    erasing: float = 0.0
+    """Share of clips of which a box is replaced by noise in training, in all frames."""
+    eval_crop: float = 1.0
+    """Without augmentation: share of the shorter side that a crop keeps."""
+    short_side: int | None = None
+    """Pixels to which the shorter side is shrunk on decoding; by default 8/7 of what the model
+    sees; 0 leaves it."""
+    timeout: float = 60.0
+    """Seconds after which a film that is still not decoded is given up."""
+    max_bad_share: float = 0.05
+    """More unreadable films than this end a run."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("repeats", 1), ("timeout", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"data.{name} is {getattr(self, name)}; {least} or more would fit")
+        if min(self.test_views) < 1:
+            raise ValueError(f"data.test_views are {self.test_views}; 1 or more each would fit")
+        for name in ("window", "hop"):
+            if (getattr(self, name) or 1) <= 0:
+                raise ValueError(f"data.{name} is {getattr(self, name)}; some seconds would fit")
+        if self.hop and not self.window:
+            raise ValueError("data.hop needs data.window, in seconds")
+
+    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
+        listing = self.splits.train if split == "train" else self.splits.held_out
+        return None if listing is None else VideoSource(self, listing, shape, augment)
+
+    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
+        return VideoSource(self, list_named(paths, self.wanted), shape, augment=False)
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which files are samples, and what their labels are."""
+        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, frozenset(STILLS))
+
+    @property
+    def colours(self) -> Colours:
+        """Statistics of the channels."""
+        return Colours(self.mean, self.std)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """What there is to train on and to hold out."""
+        if not self.root:
+            raise ValueError("say where the films are: --data.root DIR")
+        return open_splits(
+            [self.root] if isinstance(self.root, str) else self.root,
+            self.wanted,
+            val_root=self.val_root,
+            weights=self.weights,
+            held_out_share=self.held_out_share,
+        )
+
+    def crop(self, shape: tuple[int, ...], augment: bool) -> Callable[[Tensor], list[Tensor]]:
+        """Make the function that cuts views from the frames of a clip: (T, C, H, W) -> views."""
+        size = shape[2:]
+        if not augment:
+            return partial(views, size=size, count=self.test_views[1], share=self.eval_crop)
+        cut = v2.RandomResizedCrop(size, self.scale, self.ratio, BILINEAR, antialias=True)
+        steps: list[Callable[[Tensor], Tensor]] = [
+            MultiScaleCrop(size, self.multi_scale) if self.multi_scale else cut,
+            v2.RandomHorizontalFlip(self.flip),
+        ]
+        mean, std = self.colours.statistics(torch.empty(shape[0], 1, 1))
+        if self.rand_augment:
+            steps.append(RandAugment(self.rand_augment, mean))
+        if self.erasing:
+            steps.append(Erase(self.erasing, mean, std))
+        return partial(alone, v2.Compose(steps))
+
+    def signal(self, batch: Tensor) -> Tensor:
+        return self.colours.normalise(batch)
+
+    def readable(self, name: str) -> str:
+        return name
+
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
+        """Write frames side by side as .png, and a film beside it, which is MP4 unless path is GIF.
+
+        The path names either of them.
+        """
+        clips = [
+            [(panel.caption, self.colours.pixels(panel.signal)[:3]) for panel in row]
+            for row in rows
+        ]
+        film = path.suffix.lower() if path.suffix.lower() in (".gif", ".mp4") else ".mp4"
+        written = [path.with_suffix(".png"), path.with_suffix(film)]
+        draw_strips(clips, note, written[0])
+        draw_film(clips, note, written[1])
+        return written
+
+
+class VideoSource:
+    """The films of one split, or windows of them."""
+
+    def __init__(
+        self, data: Videos, listing: Listing, shape: tuple[int, ...], augment: bool
+    ) -> None:
+        if len(shape) != 4 or shape[0] not in (1, 3):
+            raise ValueError(f"clips are (1 or 3 channels, frames, height, width), not {shape}")
+        self.listing, self.augment, self.temporal = listing, augment, data.test_views[0]
+        self.moments = Moments(shape[1], data.stride, data.interval, data.segments)
+        self.crop, self.reader = data.crop(shape, augment), Reader(data.decoder, data.timeout)
+        whole = -(-min(shape[2:]) * 8 // 7)
+        self.short_side = (whole if data.short_side is None else data.short_side) or None
+        repeats = data.repeats if augment else data.test_views[0] * data.test_views[1]
+        self.shape: tuple[int, ...] = (repeats, *shape)
+        self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
+        self.unlabelled, self.fingerprint = listing.unlabelled, listing.fingerprint
+        self.spans: Tensor | None = None
+        if data.window and not augment:
+            hop = data.hop or data.window
+            self.files, self.spans = cut_all(listing, self.reader, data.window, hop)
+            self.labels = None if self.labels is None else self.labels[self.files]
+            self.shares = [(len(self.files), 1.0)]
+
+    def __len__(self) -> int:
+        return len(self.listing) if self.spans is None else len(self.spans)
+
+    def name(self, index: int) -> str:
+        return self.listing.path(index if self.spans is None else int(self.files[index]))
+
+    def read(self, index: int) -> Tensor:
+        span = None if self.spans is None else tuple(self.spans[index].tolist())
+        chances = None
+        if self.augment:
+            # One number more or less for a clip would change all that is drawn after it.
+            chances = torch.rand(self.shape[0], self.moments.frames, dtype=torch.float64).numpy()
+        frames = self.reader.read(
+            self.name(index),
+            self.moments,
+            chances=chances,
+            views=self.temporal,
+            window=span,
+            short_side=self.short_side,
+        )
+        pixels = torch.from_numpy(frames.pixels).permute(0, 3, 1, 2)
+        if self.shape[1] == 1:
+            pixels = F.rgb_to_grayscale(pixels)
+        clips = [view for chosen in frames.clips for view in self.crop(pixels[chosen])]
+        return torch.stack(clips).transpose(1, 2).contiguous()
+
+
+def alone(change: Callable[[Tensor], Tensor], clip: Tensor) -> list[Tensor]:
+    """Change a clip, as the only view of it."""
+    return [change(clip)]
