@@ -13,7 +13,7 @@ from maskedae.decoder import Decoder
 from maskedae.encoder import Encoder
 from maskedae.masking import Masker, RandomMasker
 from maskedae.patches import PatchEmbed, grid_of
-from maskedae.positions import SeparablePositions
+from maskedae.positions import Positions, SeparablePositions
 from maskedae.retargeting import Slices
 from maskedae.targets import NormalizedPixels, Pixels
 from maskedae.transformer import Tower
@@ -48,6 +48,12 @@ class MAESTConfig:
     first_to_last, 0, 2, .., 12, 15, as many but spread to the end, as in the repository; or all."""
     normalize_target: bool = True
     """Predict values normalised within each patch (better features) or the values themselves."""
+    own_class_token: bool = True
+    """Begin the decoder with a class token of its own, as in the repository; PySlowFast hands on
+    the encoder's."""
+    separable_decoder: bool = True
+    """Positions of the decoder in time and in space add up, as in the repository; else each place
+    of a clip has its own, as in PySlowFast."""
     norm_eps: float = 1e-6
     """Added to the variance in every norm."""
     attention: str = "sdpa"
@@ -98,6 +104,7 @@ def build(config: MAESTConfig, masker: Masker | None = None) -> MaskedAutoencode
     encoder = Tower(config.width, config.depth, config.heads, eps=eps)
     decoder = Tower(config.decoder_width, config.decoder_depth, config.decoder_heads, eps=eps)
     predicted = (len(chosen) // grid[0], *config.patch[1:])
+    places = SeparablePositions if config.separable_decoder else Positions.learned
     target = NormalizedPixels(predicted) if config.normalize_target else Pixels(predicted)
     model = MaskedAutoencoder(
         encoder=Encoder(
@@ -107,10 +114,10 @@ def build(config: MAESTConfig, masker: Masker | None = None) -> MaskedAutoencode
         ),
         decoder=Decoder(
             encoder.width,
-            SeparablePositions(grid, decoder.width, prefix=1),
+            places(grid, decoder.width, prefix=1),
             math.prod(predicted) * config.channels,
             decoder,
-            own_class_token=True,
+            own_class_token=config.own_class_token,
         ),
         masker=masker or RandomMasker(0.9),
         target=Slices(target, chosen, config.patch),

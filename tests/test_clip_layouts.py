@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,6 +93,58 @@ def test_files_of_spatiotemporal_mae(tmp_path, make):
     whole = make(ST, predicted_frames="all")
     written(tmp_path / "c.pth", mae_st.OFFICIAL.to_theirs(whole.state_dict()))
     assert load_with_report(tmp_path / "c.pth", **HEADS).config.predicted_frames == "all"
+
+
+def of_pyslowfast(model):
+    """Weights under the names of PySlowFast: fused queries, a norm behind the decoder's blocks."""
+    layout, depth = mae_st.PYSLOWFAST, len(model.decoder.blocks)
+    pairs = tuple(pair for pair in layout.names if pair[1] != mae_st.QKV)
+    state = replace(layout, names=pairs).to_theirs(model.state_dict())
+    return {name.replace(".*", f".{depth}"): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@torch.no_grad()
+def test_files_of_pyslowfast(tmp_path, make, separable):
+    settings = {"decoder_width": 128, "decoder_depth": 3, "own_class_token": False}
+    model = make(ST, **settings, separable_decoder=separable)
+    state = of_pyslowfast(model)
+    names = {"blocks.0.attn.qkv.weight", "pred_head.transforms.0.2.attn.qkv.bias"}
+    names |= {"pred_head.transforms.0.3.weight", "pred_head.projections.0.bias"}
+    names |= {"dec_pos_embed_temporal" if separable else "decoder_pos_embed"}
+    assert names <= state.keys() and "decoder_cls_token" not in state
+    path = written(tmp_path / "a.pyth", state, "model_state")
+    loaded = load_with_report(path, heads=4)
+    assert loaded.report.complete and loaded.report.layout.startswith("PySlowFast")
+    assert loaded.config.decoder_heads == 2 and not loaded.config.own_class_token
+    x, noise = torch.randn(2, 3, 16, 32, 32), torch.rand(2, 128)
+    assert_close(loaded.model(x, noise=noise), model(x, noise=noise))
+    larger = load_with_report(path, heads=4, size=(32, 48, 32))
+    assert larger.model(torch.randn(1, 3, 32, 48, 32)).loss.isfinite()
+    loaded.model.save_pretrained(tmp_path / "own")
+    again = load_with_report(tmp_path / "own").model
+    assert_close(again(x, noise=noise).loss, model(x, noise=noise).loss)
+
+
+@torch.no_grad()
+def test_the_decoder_of_pyslowfast_sees_the_encoder_s_class_token(make):
+    model = make(ST, own_class_token=False)
+    mask = model.draw_mask(1)
+    latent = model.encoder.forward_features(torch.randn(1, 3, 16, 32, 32), mask.visible)
+    before = model.decoder(latent, mask)
+    latent[:, 0] += 1
+    assert not model.decoder(latent, mask).allclose(before)
+
+
+@torch.no_grad()
+def test_classifiers_of_pyslowfast(tmp_path, make):
+    tuned = make(ST, "classifier")
+    pairs = tuple(pair for pair in mae_st.PROJECTED.names if pair[1] != mae_st.QKV)
+    state = replace(mae_st.PROJECTED, names=pairs).to_theirs(tuned.state_dict())
+    assert {"blocks.1.attn.qkv.bias", "head.projection.weight", "norm.bias"} <= state.keys()
+    loaded = load_with_report(written(tmp_path / "a.pyth", state, "model_state"), heads=4)
+    x = torch.randn(2, 3, 16, 32, 32)
+    assert_close(loaded.model(x), tuned(x))
 
 
 def test_positions_are_stretched_in_space_and_time(tmp_path, make):

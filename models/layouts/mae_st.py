@@ -12,6 +12,7 @@ from maskedae.models.layouts.clips import preprocessor as preprocessor
 from maskedae.models.layouts.mae_facts import Told, find_size, guess, has_decoder, head, refuse
 from maskedae.models.mae_st import DATA
 
+PARTS = ("norm1", "attn", "norm2", "mlp")  # of a block
 QKV = tuple(f"blocks.*.attn.{part}" for part in "qkv")
 ENCODER = (
     ("encoder.class_token", "cls_token"),
@@ -51,7 +52,25 @@ PROJECTED = Layout(
     (*ENCODER, HEAD, ("encoder.head.linear", "head.projection")),
     (*MARKS, ("head.projection.weight", 2)),
 )
-LAYOUTS = (FINE_TUNED, PROJECTED, OFFICIAL)
+TRANSFORMS = "pred_head.transforms.0"
+PYSLOWFAST = Layout(
+    "PySlowFast's spatiotemporal MAE",
+    (
+        *ENCODER,
+        ("encoder.norm", "norm"),
+        ("decoder.mask_token", "mask_token"),
+        ("decoder.positions.prefix_table", "dec_pos_embed_class"),
+        ("decoder.positions.along", "dec_pos_embed_temporal"),
+        ("decoder.positions.across", "dec_pos_embed_spatial"),
+        ("decoder.positions.table", "decoder_pos_embed"),
+        ("decoder.embed", "decoder_embed"),
+        *((f"decoder.blocks.*.{part}", f"{TRANSFORMS}.*.{part}") for part in PARTS),
+        ("decoder.norm", f"{TRANSFORMS}.*"),  # what comes after the last block
+        ("decoder.head", "pred_head.projections.0"),
+    ),
+    (*MARKS, ("pred_head.projections.0.weight", 2)),
+)
+LAYOUTS = (FINE_TUNED, PROJECTED, PYSLOWFAST, OFFICIAL)
 
 NEEDED = {
     "encoder.class_token": "no class token",
@@ -62,6 +81,7 @@ NEEDED = {
 LICENCE = "cc-by-nc-4.0"  # of the published weights, under any name
 SUMS = ("edf3a5", "3d7f64", "9a9645", "27495e", "cdbada", "4c4e3c")
 HEADS = "16, as in the repository, where PySlowFast has 8: weights do not tell"
+OF_64 = 64  # values of a token to each head of PySlowFast's decoders
 
 
 def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, Any]) -> Facts:
@@ -71,6 +91,8 @@ def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, An
     """
     refuse(state, NEEDED)
     settings = measure(state, overrides)
+    if layout is PYSLOWFAST:
+        settings |= pyslowfast(state)
     guessed = guess(settings, state, foreign.path.name)
     if "decoder_heads" in guessed and settings["decoder_heads"] == 16:
         guessed["decoder_heads"] = HEADS
@@ -87,7 +109,7 @@ def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, An
     if "encoder.head.linear.weight" in state:
         sections["head"] = head(state, Told())
     parts = "encoder and decoder" if has_decoder(state) else "encoder"
-    title = f"{layout.title}, {parts}" if layout is OFFICIAL else layout.title
+    title = f"{layout.title}, {parts}" if layout in (OFFICIAL, PYSLOWFAST) else layout.title
     return Facts(title, settings, guessed, sections)
 
 
@@ -102,6 +124,15 @@ def measure(state: State, overrides: dict[str, Any]) -> dict[str, Any]:
         whole = len(state["decoder.head.weight"]) == math.prod(patch) * settings["channels"]
         settings["predicted_frames"] = "all" if whole else "every_second"
     return settings
+
+
+def pyslowfast(state: State) -> dict[str, Any]:
+    """How the decoders of PySlowFast differ from those of the repository."""
+    return {
+        "decoder_heads": len(state["decoder.embed.weight"]) // OF_64,
+        "own_class_token": False,
+        "separable_decoder": "decoder.positions.along" in state,
+    }
 
 
 def export(model: Model, folder: Path, name: str | None) -> Written:
