@@ -63,7 +63,7 @@ class Images:
 
     root: str | list[str] | None = None
     """A folder, a .txt list (path, tab, label) or a .csv list (columns path, label); or several."""
-    val_root: str | None = None
+    val_root: str | list[str] | None = None
     """The same, for what is held out. By default val/ or the like next to train/ in a root."""
     weights: list[float] | None = None
     """How often each root is drawn from, relative to the others; by default by its samples."""
@@ -83,6 +83,8 @@ class Images:
     """timm's notation of a RandAugment for training, such as rand-m9-mstd0.5-inc1; none is none."""
     erasing: float = 0.0
     """Share of pictures of which a box is replaced by noise in training."""
+    separator: str = "\t"
+    """What stands between path and label in lists that are not our own."""
     labels: Kind = "class"
     """What a label in a list is: a class, classes separated by | or ;, or a number."""
     eval_crop: float = 0.875
@@ -106,7 +108,7 @@ class Images:
     @property
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
-        return Wanted(EXTENSIONS, sniff, self.labels)
+        return Wanted(EXTENSIONS, sniff, self.labels, self.separator)
 
     @cached_property
     def splits(self) -> Splits:

@@ -27,6 +27,8 @@ from maskedae.datasets.films.windows import cut_all
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.scanning import Wanted
 
+LEAVES = frozenset(STILLS)  # a folder of such files is a film
+
 
 @dataclass(frozen=True)
 class Videos:
@@ -39,7 +41,7 @@ class Videos:
     root: str | list[str] | None = None
     """A folder, a .txt list (path, label), a .csv list (columns path, label, or Kinetics' own); or
     several."""
-    val_root: str | None = None
+    val_root: str | list[str] | None = None
     """The same, for what is held out. By default val/ or the like next to train/ in a root."""
     weights: list[float] | None = None
     """How often each root is drawn from, relative to the others; by default by its samples."""
@@ -113,7 +115,7 @@ class Videos:
     @property
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
-        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, frozenset(STILLS))
+        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, LEAVES)
 
     @property
     def colours(self) -> Colours:

@@ -98,7 +98,8 @@ class Census:
             return
         size, _ = report["signature"]
         self.kinds[report["kind"]].add(report | {"bytes": size})
-        self.copies[report["hash"]].append(index)
+        if report["hash"]:
+            self.copies[report["hash"]].append(index)
         for text in report["warnings"]:
             alike = re.sub(r"\d+", "N", text)
             self.warnings[alike] += 1

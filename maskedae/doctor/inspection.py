@@ -61,7 +61,11 @@ class Inspector:
         """Which files are samples."""
         modules = [dataset_files()[kind] for kind in self.kinds]
         extensions = frozenset[str]().union(*(module.EXTENSIONS for module in modules))
-        return Wanted(extensions, lambda head: any(module.sniff(head) for module in modules))
+        # Where pictures are samples, a folder of them is no film.
+        leaves = getattr(modules[0], "LEAVES", frozenset()) if len(modules) == 1 else frozenset()
+        return Wanted(
+            extensions, lambda head: any(module.sniff(head) for module in modules), leaves=leaves
+        )
 
     def modules(self) -> list[str]:
         """What it needs to be imported."""
@@ -97,6 +101,8 @@ class Inspector:
         for module in (dataset_files()[kind] for kind in self.kinds):
             if extension in module.EXTENSIONS or (not extension and module.sniff(head)):
                 return module
+        if os.path.isdir(path):
+            return dataset_files()[self.kinds[0]]
         raise BadSample(f"no kind of data that is known: {extension or 'no extension'}")
 
 
@@ -118,7 +124,7 @@ def overheard() -> Iterator[list[str]]:
 
 
 def digest(path: str) -> tuple[bytes, str]:
-    """The first bytes of a file, and a hash of all; a pipe, which would never end, has neither."""
+    """The first bytes of a file, and a hash of all; a pipe, or a folder, has neither."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         return b"", ""
     whole = hashlib.blake2b(digest_size=16)

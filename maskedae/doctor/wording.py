@@ -75,18 +75,19 @@ def describe_kind(name: str, kind: dict[str, Any]) -> Iterator[str]:
     """What the readable samples of one kind are like."""
     yield ""
     yield f"{name}: {kind['count']:,} can be read"
+    wide = max(map(len, kind)) + 1
     for key, value in kind.items():
         if key in ("count", "mean", "std"):
             continue
         if "median" not in value:
-            yield f"  {key:<8}{tally(value)}"
+            yield f"  {key:<{wide}}{tally(value)}"
             continue
         ends = (f"{end} {number(value[end])}" for end in ("min", "median", "max"))
-        yield f"  {key:<8}{', '.join(ends)}"
+        yield f"  {key:<{wide}}{', '.join(ends)}"
         covered = sum(count for _, count in value["common"])
         if key != "bytes" and value["distinct"] > 1 and covered >= TYPICAL * kind["count"]:
             common = (f"{number(item)} ({count:,})" for item, count in value["common"])
-            yield f"  {'':<8}most common: {', '.join(common)}"
+            yield f"  {'':<{wide}}most common: {', '.join(common)}"
     if "mean" in kind:
         yield "  over all values of all of them, to paste under init_args of data in a recipe:"
         # Gray pictures have three equal channels; one number does for any number of channels.
