@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 import numpy as np
 from av.error import FFmpegError
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -119,8 +119,8 @@ class PyAVFilm:
             if shortcuts and self.index.exact and self.stream.codec_context.name in SKIPPING:
                 packets = self._skipping(packets, rows)
             for number, frame in enumerate(self._pictures(packets)):
-                # Refreshed bit by bit, or broken: what follows is not what it should be.
-                self.clean &= not frame.is_corrupt and (number > 0 or first == 0 or is_whole(frame))
+                # Broken, or where decoding began the picture is yet to be refreshed bit by bit.
+                self.clean &= not frame.is_corrupt
                 name = frame.pts if self.index.exact else number * self.step
                 if name is not None and (row := rows.get(name)) is not None:
                     self._convert(frame, pixels[row])
@@ -162,8 +162,3 @@ class PyAVFilm:
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         picture = lines[:height, : 3 * width].reshape(height, width, 3)
         out[:] = np.rot90(picture, self.turns)
-
-
-def is_whole(frame: VideoFrame) -> bool:
-    """Whether a frame needs no other."""
-    return frame.key_frame and frame.pict_type == PictureType.I

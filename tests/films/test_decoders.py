@@ -89,6 +89,20 @@ def test_frames_are_those_asked_for(made, decoder, name):
     film.close()
 
 
+@pytest.mark.parametrize("name", list(KINDS))
+def test_shortcuts_leave_no_trace(made, name):
+    film = open_film(made(name), "pyav")
+    count = len(film.times)
+    whole = film.frames(range(count))
+    rng, fills, fill = np.random.default_rng(0), [], film._fill
+    film._fill = lambda *args, **more: fills.append(more) or fill(*args, **more)
+    for _ in range(10):
+        chosen = np.unique(rng.integers(0, count, rng.integers(1, 9))).tolist()
+        assert np.array_equal(film.frames(chosen), whole[chosen])
+    # Once each time, except where there is no key frame to start from that deserves the name.
+    assert (len(fills) > 10) == (name == "refreshed.ts")
+
+
 def test_times_are_those_of_the_file(made, decoder):
     film = opened(made("unsteady.mp4"), decoder)
     stamps = np.array(KINDS["unsteady.mp4"]["stamps"]) / 1000
