@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from maskedae.positions import Positions, resample, sincos
+from maskedae.positions import Positions, SeparablePositions, resample, sincos
 
 
 @pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])
@@ -55,3 +55,10 @@ def test_learned_positions_learn():
     places(torch.tensor([[5]])).sum().backward()
     touched = places.table.grad[0].abs().sum(1).nonzero().flatten()
     assert touched.tolist() == [6]  # after the row of the prefix
+
+
+def test_places_in_time_are_stretched_along_lines():
+    few, more = SeparablePositions((2, 3, 3), 4), SeparablePositions((4, 3, 3), 4)
+    tables = {**dict(few.named_parameters()), "along": torch.tensor([0.0, 1.0]).view(1, 2, 1)}
+    assert more.stretch(tables, few.grid)["along"].flatten().tolist() == [0, 0.25, 0.75, 1]
+    assert more.told(few.grid) == "time 2 -> 4, linear"

@@ -18,6 +18,10 @@ class Refused(Exception):
     """A film that a decoder does not take; the message is the reason that a user reads."""
 
 
+class Unknown(Refused):
+    """A film of a codec that a decoder does not have; another may."""
+
+
 class Film(Protocol):
     """A film opened by a decoder; frames are counted in the order in which they are shown."""
 
@@ -110,6 +114,6 @@ def resized(pixels: Pixels, size: tuple[int, int] | None) -> Pixels:
     """Resize frames whose decoder does not: (T, H, W, 3) -> (T, *size, 3)."""
     if size is None or size == pixels.shape[1:3]:
         return pixels
-    resample = Image.Resampling.BICUBIC
+    resample = Image.Resampling.BILINEAR
     images = (Image.fromarray(frame).resize(size[::-1], resample) for frame in pixels)
     return np.stack([np.asarray(image) for image in images])

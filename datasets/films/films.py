@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
-from maskedae.datasets.films.film import Film, Refused
+from maskedae.datasets.films.film import Film, Refused, Unknown
 
 Decoder = Literal["auto", "pyav", "decord", "torchcodec"]
 ORDER = ("pyav", "torchcodec", "decord")  # of those that are installed, fastest and surest first
@@ -37,6 +37,8 @@ def open_film(path: str, decoder: Decoder = "auto") -> Film:
             film = opener(name)(path)
         except Refused as reason:
             first = first or (name, reason)
+            if not isinstance(first[1], Unknown):
+                break  # broken for all: to import the next would cost seconds
             continue
         if first:
             tell(first[0], name, f"{path}: {first[1]}")

@@ -35,7 +35,7 @@ class Index:
 
 def opened(path: str) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose the stream that is the film."""
-    container = av.open(f"file:{path}", options=OPTIONS)
+    container = av.open(f"file:{path}", options=OPTIONS, metadata_errors="replace")
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         sound = ": audio only" if container.streams.audio else ""
@@ -46,7 +46,7 @@ def opened(path: str) -> tuple[InputContainer, VideoStream]:
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """Packets that hold something, as far as they can be read."""
-    with suppress(FFmpegError):
+    with suppress(FFmpegError, IndexError):  # a packet of a stream that was not announced
         yield from (packet for packet in container.demux(stream) if packet.size)
 
 

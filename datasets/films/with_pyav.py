@@ -6,11 +6,11 @@ from itertools import chain, islice
 
 import numpy as np
 from av.error import FFmpegError
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from maskedae.datasets.films.film import Pixels, Refused, hold
+from maskedae.datasets.films.film import Pixels, Refused, Unknown, hold
 from maskedae.datasets.films.packets import Index, Packet, demux, look, opened, refusing, timing
 
 END = 2**62  # later than any packet
@@ -59,7 +59,7 @@ class PyAVFilm:
     def _open(self) -> None:
         self.container, self.stream = opened(self.path)
         if self.stream.codec_context is None:
-            raise Refused("of a codec that is not known")
+            raise Unknown("of a codec that is not known")
         self.stream.codec_context.thread_count = 1
 
     def _index(self) -> Index:
@@ -78,9 +78,12 @@ class PyAVFilm:
         """Decode all there is where the packets do not say when they are shown."""
         count = self.decodable()
         end, start = np.full(count, END), np.zeros(count, np.int64)
-        rate = self.stream.average_rate or 25
-        step = max(1, round(1 / (rate * (self.stream.time_base or 1))))
-        return Index(np.arange(count) * step, end, start, count, exact=False)
+        return Index(np.arange(count) * self.step, end, start, count, exact=False)
+
+    @property
+    def step(self) -> int:
+        """Ticks from one frame to the next, where packets do not say."""
+        return max(1, round(1 / ((self.stream.average_rate or 25) * (self.stream.time_base or 1))))
 
     def _shape(self) -> tuple[tuple[int, int], int]:
         """Height and width, upright, and quarter turns to the left that make it so."""
@@ -116,9 +119,9 @@ class PyAVFilm:
             if shortcuts and self.index.exact and self.stream.codec_context.name in SKIPPING:
                 packets = self._skipping(packets, rows)
             for number, frame in enumerate(self._pictures(packets)):
-                # Refreshed bit by bit, or broken: what follows is not what it should be.
-                self.clean &= not frame.is_corrupt and (number > 0 or first == 0 or is_whole(frame))
-                name = frame.pts if self.index.exact else self.index.pts[number].item()
+                # Broken, or where decoding began the picture is yet to be refreshed bit by bit.
+                self.clean &= not frame.is_corrupt
+                name = frame.pts if self.index.exact else number * self.step
                 if name is not None and (row := rows.get(name)) is not None:
                     self._convert(frame, pixels[row])
                     good[row] = True
@@ -153,14 +156,9 @@ class PyAVFilm:
         if self.turns % 2:
             height, width = width, height
         rgb = self.reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC, threads=1
+            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1
         )
         plane = rgb.planes[0]
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         picture = lines[:height, : 3 * width].reshape(height, width, 3)
         out[:] = np.rot90(picture, self.turns)
-
-
-def is_whole(frame: VideoFrame) -> bool:
-    """Whether a frame needs no other."""
-    return frame.key_frame and frame.pict_type == PictureType.I

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numbered  # noqa: E402
 
 from maskedae.datasets.films import films, with_pyav  # noqa: E402
-from maskedae.datasets.films.film import Refused  # noqa: E402
+from maskedae.datasets.films.film import Refused, Unknown  # noqa: E402
 from maskedae.datasets.films.films import open_film, sniff  # noqa: E402
 from maskedae.datasets.films.moments import Moments  # noqa: E402
 from maskedae.datasets.films.reading import Order, read_clips  # noqa: E402
@@ -87,6 +87,20 @@ def test_frames_are_those_asked_for(made, decoder, name):
     assert numbered.numbers(film.frames(range(count))) == list(range(count))
     assert film.lost == 0
     film.close()
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_shortcuts_leave_no_trace(made, name):
+    film = open_film(made(name), "pyav")
+    count = len(film.times)
+    whole = film.frames(range(count))
+    rng, fills, fill = np.random.default_rng(0), [], film._fill
+    film._fill = lambda *args, **more: fills.append(more) or fill(*args, **more)
+    for _ in range(10):
+        chosen = np.unique(rng.integers(0, count, rng.integers(1, 9))).tolist()
+        assert np.array_equal(film.frames(chosen), whole[chosen])
+    # Once each time, except where there is no key frame to start from that deserves the name.
+    assert (len(fills) > 10) == (name == "refreshed.ts")
 
 
 def test_times_are_those_of_the_file(made, decoder):
@@ -220,9 +234,9 @@ def test_pipes_and_playlists_are_not_opened(tmp_path):
         open_film(str(tmp_path / "list.mp4"))
 
 
-def test_the_next_decoder_takes_what_one_refuses_and_says_so_once(made, monkeypatch, capfd):
+def test_the_next_decoder_takes_what_one_does_not_know_and_says_so_once(made, monkeypatch, capfd):
     def refuse(path):
-        raise Refused("for a test")
+        raise Unknown("for a test")
 
     openers = {"pyav": refuse, "other": with_pyav.PyAVFilm}
     monkeypatch.setattr(films, "installed", lambda: tuple(openers))
@@ -230,6 +244,23 @@ def test_the_next_decoder_takes_what_one_refuses_and_says_so_once(made, monkeypa
     for _ in range(2):
         assert len(open_film(made("b_frames.mp4")).times) == 60
     assert capfd.readouterr().err.count("for a test") == 1
+
+
+def test_a_broken_film_is_not_tried_again(tmp_path, monkeypatch):
+    openers = {"pyav": with_pyav.PyAVFilm}
+    monkeypatch.setattr(films, "installed", lambda: ("pyav", "other"))
+    monkeypatch.setattr(films, "opener", openers.__getitem__)
+    (tmp_path / "film.mp4").write_bytes(b"")
+    with pytest.raises(Refused, match="empty"):
+        open_film(str(tmp_path / "film.mp4"))
+
+
+def test_names_need_not_be_unicode(tmp_path):
+    path = Path(numbered.write(tmp_path / "film.mkv", g=12))
+    content = path.read_bytes()
+    assert content.count(b"Lavf") > 0
+    path.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))
+    assert len(open_film(str(path)).times) == 60
 
 
 @pytest.mark.parametrize("name", list(KINDS))
