@@ -86,8 +86,8 @@ class Videos:
     eval_crop: float = 1.0
     """Without augmentation: share of the shorter side that a crop keeps."""
     short_side: int | None = None
-    """Pixels to which the shorter side is shrunk on decoding; by default 8/7 of what the model
-    sees; 0 leaves it."""
+    """Pixels to which the shorter side of far larger films is shrunk on decoding; by default 8/7 of
+    what the model sees; 0 leaves it."""
     timeout: float = 60.0
     """Seconds after which a film that is still not decoded is given up."""
     max_bad_share: float = 0.05

@@ -10,6 +10,8 @@ from maskedae.datasets.films.film import Pixels, Times
 from maskedae.datasets.films.films import Decoder, open_film
 from maskedae.datasets.films.moments import Moments, within
 
+WORTH = 1.25  # times as long as wanted is a side whose shrinking costs less than it saves
+
 
 class Frames(NamedTuple):
     """Clips of a film, that share the frames they have in common."""
@@ -56,12 +58,12 @@ def choose(order: Order, times: Times) -> NDArray[np.int64]:
 
 
 def shrunk(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
-    """Size with a shorter side that is no longer than asked for.
+    """Size with a shorter side as asked for, or as it is where little would be saved.
 
-    >>> shrunk((240, 320), 128), shrunk((100, 90), 128), shrunk((4000, 1), None)
-    ((128, 171), (100, 90), (4000, 1))
+    >>> shrunk((240, 320), 128), shrunk((150, 140), 128), shrunk((4000, 1), None)
+    ((128, 171), (150, 140), (4000, 1))
     """
-    if short_side is None or min(size) <= short_side:
+    if short_side is None or min(size) < WORTH * short_side:
         return size
     height, width = (max(1, round(side * short_side / min(size))) for side in size)
     return height, width

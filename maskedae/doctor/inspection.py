@@ -62,7 +62,8 @@ class Inspector:
         modules = [dataset_files()[kind] for kind in self.kinds]
         extensions = frozenset[str]().union(*(module.EXTENSIONS for module in modules))
         # Where pictures are samples, a folder of them is no film.
-        leaves = getattr(modules[0], "LEAVES", frozenset()) if len(modules) == 1 else frozenset()
+        alone = modules if len(modules) == 1 else []
+        leaves = frozenset[str]().union(*(getattr(module, "LEAVES", ()) for module in alone))
         return Wanted(
             extensions, lambda head: any(module.sniff(head) for module in modules), leaves=leaves
         )
