@@ -123,7 +123,7 @@ def row(
 
 def draw_lines(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     """Draw operations and times over the ratio."""
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.5, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     percent = [100 * row["ratio"] for row in rows]
