@@ -80,9 +80,9 @@ def test_timm_opens_it_in_both_ways(tmp_path, make, kind, overrides):
     settings = timm.data.resolve_model_data_config(other)
     assert settings["input_size"] == x.shape[1:] and settings["interpolation"] == "bicubic"
     back = load_with_report(tmp_path / "out")
-    assert type(back.model) is not Classifier or back.recipe["head"] == model.recipe["head"] | {
-        "batch_norm": False
-    }
+    if type(back.model) is Classifier:
+        unlike = {"batch_norm": False, "dropout": 0.0}  # which files of timm do not tell
+        assert back.model.description == model.description | unlike
     assert_close(result(back.model.eval(), x), result(model, x), rtol=1e-5, atol=1e-5)
     if x.shape[1] == 3:
         assert settings["mean"] == pytest.approx((0.485, 0.456, 0.406))
