@@ -8,7 +8,7 @@ from PIL import Image
 from maskedae.datasets.films.writing import write_film
 
 SIDE, FRAMES, RATE = 32, 24, 12.0  # of films: pixels, length, frames per second
-INK, SPEED = 20, 1.5  # pixels of a moving digit, pixels that it moves in a frame
+INK, SPEED = 28, 0.25  # pixels of a moving digit, pixels that it moves in a frame
 
 
 def digits() -> list[tuple[Image.Image, str]]:
