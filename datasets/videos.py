@@ -19,6 +19,7 @@ from maskedae.datasets.films.cropping import BILINEAR, MultiScaleCrop, views
 from maskedae.datasets.films.drawing import draw_film, draw_strips
 from maskedae.datasets.films.facts import inspect as inspect
 from maskedae.datasets.films.films import EXTENSIONS as EXTENSIONS
+from maskedae.datasets.films.films import installed
 from maskedae.datasets.films.films import sniff as sniff
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reader import Reader
@@ -182,6 +183,9 @@ class VideoSource:
     ) -> None:
         if len(shape) != 4 or shape[0] not in (1, 3):
             raise ValueError(f"clips are (1 or 3 channels, frames, height, width), not {shape}")
+        if data.decoder not in ("auto", *installed()):
+            extra = f"pip install 'maskedae[{data.decoder}]'"
+            raise ValueError(f"{data.decoder} is not installed: {extra}, or data.decoder=auto")
         self.listing, self.augment, self.temporal = listing, augment, data.test_views[0]
         self.moments = Moments(shape[1], data.stride, data.interval, data.segments)
         self.crop, self.reader = data.crop(shape, augment), Reader(data.decoder, data.timeout)

@@ -17,6 +17,7 @@ from maskedae.masking import Masker
 from maskedae.settings import Finetune, Train
 from maskedae.zoo import model_config
 
+STATISTICS = ("mean", "std")
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {
     "pretrain": ("model", "masker", "data", "train"),
@@ -135,9 +136,19 @@ def parse(parser: ArgumentParser, recipe: Path, arguments: list[str]) -> Namespa
     """Read a recipe with changes from the command line. Raises ValueError that says what fits."""
     whole = ["--config", str(recipe), *arguments]
     try:
-        return parser.parse_args(whole)
+        settings = parser.parse_args(whole)
     except Exception as error:
         raise ValueError(explain(error, parser)) from error
+    share_statistics(settings)
+    return settings
+
+
+def share_statistics(settings: Namespace) -> None:
+    """Tell a model whose targets undo the normalisation of the data how these are normalised."""
+    for name in STATISTICS:
+        given = settings.get(f"data.init_args.{name}")
+        if given is not None and settings.get(f"model.{name}") in ((), []):
+            settings[f"model.{name}"] = tuple(given)
 
 
 def plain(parser: ArgumentParser, settings: Namespace, task: str = "pretrain") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from maskedae.data import BadSample
 from maskedae.datasets.films.writing import write_film
 from maskedae.datasets.videos import Videos
 from maskedae.loading import Samples, training_loader
+from maskedae.recipe import find_recipe, parse, recipe_parser
 from maskedae.sampling import MicroBatches, Plan
 
 SHAPE = (3, 4, 16, 16)
@@ -140,3 +141,18 @@ def test_settings_that_cannot_be(wrong):
 def test_shapes_that_are_no_clips(folder):
     with pytest.raises(ValueError, match="clips are"):
         Videos(root=str(folder)).source("train", (3, 16, 16), augment=False)
+
+
+def test_a_decoder_that_is_not_there(folder, monkeypatch):
+    monkeypatch.setattr("maskedae.datasets.videos.installed", lambda: ("pyav",))
+    with pytest.raises(ValueError, match=r"pip install 'maskedae\[decord\]'"):
+        Videos(root=str(folder), decoder="decord").source("train", SHAPE, augment=True)
+
+
+def test_targets_undo_the_normalisation_of_the_data():
+    path = find_recipe("quickstart_video")
+    parser = recipe_parser("videomae_vit_small_patch16", "test")
+    settings = parse(parser, path, [])
+    assert (settings.model.mean, settings.model.std) == ((0.2,), (0.15,))
+    settings = parse(parser, path, ["--model.mean=[0.5]"])
+    assert (settings.model.mean, settings.model.std) == ((0.5,), (0.15,))

@@ -6,7 +6,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.commands.common import add_run_options, run_recipe, split_recipe
-from maskedae.recipe import given, parse, read_recipe, recipe_parser
+from maskedae.recipe import STATISTICS, given, parse, read_recipe, recipe_parser
 from maskedae.zoo import model_config
 
 USAGE = """usage: maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [options]
@@ -20,7 +20,6 @@ RECIPE is a name (maskedae recipes lists them) or a YAML file.
   --overwrite        delete the run in --out and begin anew
   --print_config     print the whole recipe as it would run, and stop
   --a.b=c            change any setting: maskedae finetune RECIPE --init CHECKPOINT --help"""
-STATISTICS = ("mean", "std")
 INHERITED = ("width", "depth", "heads", "channels", "norm_eps")  # by an encoder with one axis more
 
 

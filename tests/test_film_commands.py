@@ -1,0 +1,96 @@
+"""Every command on films, as a user types it."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from maskedae.cli import main
+from maskedae.datasets.films.films import open_film
+from maskedae.datasets.films.writing import write_film
+
+TINY = ["--model.size=[4, 16, 16]", "--model.patch=[2, 8, 8]", "--model.width=32"]
+TINY += ["--model.depth=2", "--model.heads=2", "--model.decoder_width=16"]
+TINY += ["--model.decoder_depth=1", "--model.decoder_heads=2", "--train.trackers=[]"]
+BRIEF = ["--train.epochs=2", "--train.warmup_epochs=1", "--train.batch_size=4", "--train.workers=0"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Films of two kinds, darker and brighter, and a model that was trained on them."""
+    folder = tmp_path_factory.mktemp("place")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 3)):
+        for label, shade in (("dark", 60), ("light", 200)):
+            for number in range(count):
+                film = rng.normal(shade, 20, (12, 20, 24, 3)).clip(0, 255).astype(np.uint8)
+                write_film(folder / "films" / split / label / f"{number}.mp4", film, 10.0)
+    (folder / "films/train/dark/broken.mp4").write_bytes(b"no film" * 50)
+    run = ["--data.root", str(folder / "films"), "--out", str(folder / "run")]
+    command = ["pretrain", "videomae_tiny_64px", *run, *TINY, *BRIEF, "--data.max_bad_share=0.5"]
+    assert main(command) == 0
+    return folder
+
+
+def test_pretraining_draws_films_and_names_what_is_broken(place):
+    pictures = sorted(path.name for path in (place / "run/pictures").iterdir())
+    assert pictures == ["epoch-0000.mp4", "epoch-0000.png", "epoch-0002.mp4", "epoch-0002.png"]
+    rows = [json.loads(line) for line in (place / "run/skipped.jsonl").read_text().splitlines()]
+    assert len(rows) == 1 and rows[0]["name"].endswith("broken.mp4") and rows[0]["reason"]
+
+
+@pytest.mark.parametrize(("out", "film"), [("a.png", "a.mp4"), ("b.gif", "b.gif")])
+def test_reconstructions_are_films_and_sheets(place, tmp_path, capsys, out, film):
+    files = [str(place / "films/val/dark"), "--most", "2", "--out", str(tmp_path / out)]
+    assert main(["reconstruct", str(place / "run"), *files]) == 0
+    said = capsys.readouterr().out
+    sheet = tmp_path / film.replace(".mp4", ".png").replace(".gif", ".png")
+    assert f"wrote {sheet} and {tmp_path / film}" in said
+    assert len(open_film(str(tmp_path / film), "pyav").times) == 4
+    with Image.open(sheet) as picture:
+        assert picture.height > picture.width  # strips under each other
+
+
+def test_windows_are_embedded_with_their_times(place, tmp_path):
+    out = tmp_path / "features.parquet"
+    window = ["--data.window=0.6", "--data.hop=0.3", "--batch_size", "2", "--out", str(out)]
+    films = [str(place / "films/val/dark/0.mp4"), str(place / "films/val/light/1.mp4")]
+    assert main(["embed", str(place / "run"), *films, *window]) == 0
+    table = pq.read_table(out)
+    assert table.column("start").to_pylist() == pytest.approx([0, 0.3, 0.6] * 2)
+    assert table.column("end").to_pylist() == pytest.approx([0.6, 0.9, 1.2] * 2)
+    assert table.column("path").to_pylist() == [film for film in films for _ in range(3)]
+
+
+def test_features_of_several_views_are_their_mean(place, tmp_path):
+    film = str(place / "films/val/dark/0.mp4")
+    found = {}
+    for views in ("[1, 1]", "[1, 3]"):
+        out = tmp_path / f"{len(found)}.parquet"
+        options = [f"--data.test_views={views}", "--data.stride=1", "--out", str(out)]
+        assert main(["embed", str(place / "run"), film, *options]) == 0
+        found[views] = np.array(pq.read_table(out).column("block1_mean").to_pylist()[0])
+    one, three = found.values()
+    assert one.shape == three.shape and 0 < np.abs(one - three).max() < np.abs(one).max()
+
+
+def test_probing_and_fine_tuning(place, tmp_path, capsys):
+    root, run = ["--data.root", str(place / "films")], str(place / "run")
+    assert main(["probe", run, *root, "--out", str(tmp_path / "probe"), "--workers", "0"]) == 0
+    tuned = str(tmp_path / "tuned")
+    options = ["--out", tuned, "--train.trackers=[]", "--data.max_bad_share=0.5", *BRIEF]
+    assert main(["finetune", "finetune_tiny_films", "--init", run, *root, *options]) == 0
+    views = ["--data.test_views=[2, 3]", "--out", str(tmp_path / "scores")]
+    assert main(["evaluate", tuned, *root, *views]) == 0
+    assert json.loads((tmp_path / "scores/scores.json").read_text())["samples"] == 6
+    capsys.readouterr()
+    assert main(["predict", tuned, str(place / "films/val/light/0.mp4")]) == 0
+    assert "light" in capsys.readouterr().out
+
+
+def test_the_doctor_decodes_films(place, capsys):
+    assert main(["doctor", str(place / "films"), "--fresh", "--workers", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "film: 18 can be read" in said and "broken.mp4: text, not a film" in said
