@@ -23,8 +23,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from maskedae.answers import Kind
-from maskedae.augmentation import Erase, RandAugment
-from maskedae.colours import Colours
+from maskedae.augmentation import finishing
+from maskedae.colours import Colours, pixel_sums
 from maskedae.data import BadSample, Panel, Source, Split
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.pictures import Cell, contact_sheet
@@ -130,16 +130,14 @@ class Images:
         size = shape[1:]
         if not augment:
             return partial(centre, size=size, share=self.eval_crop)
-        steps: list[Callable[[Tensor], Tensor]] = [
-            v2.RandomResizedCrop(size, self.scale, self.ratio, BICUBIC, antialias=True),
-            v2.RandomHorizontalFlip(self.flip),
-        ]
-        mean, std = self.colours.statistics(torch.empty(shape))
-        if self.rand_augment:
-            steps.append(RandAugment(self.rand_augment, mean))
-        if self.erasing:
-            steps.append(Erase(self.erasing, mean, std))
-        return v2.Compose(steps)
+        statistics = self.colours.statistics(torch.empty(shape))
+        return v2.Compose(
+            [
+                v2.RandomResizedCrop(size, self.scale, self.ratio, BICUBIC, antialias=True),
+                v2.RandomHorizontalFlip(self.flip),
+                *finishing(self.rand_augment, self.erasing, statistics),
+            ]
+        )
 
     def signal(self, batch: Tensor) -> Tensor:
         return self.colours.normalise(batch)
@@ -288,13 +286,3 @@ def inspect(path: str, sums: bool = False) -> dict[str, object]:
         notes.append(f"extreme aspect: one side is more than {EXTREME} times the other")
     report |= {"size": [width, height], "warnings": notes}
     return report | ({"sums": pixel_sums(pixels)} if sums else {})
-
-
-def pixel_sums(pixels: Tensor) -> list[list[float]]:
-    """Sums of ones, values and squares of every channel, white being 1: (C, H, W) -> (3, C)."""
-    total = torch.zeros(2, len(pixels), dtype=torch.float64)
-    for part in torch.split(pixels.flatten(1), 2**16, dim=1):  # so that sums of floats are exact
-        part = part.float()
-        total += torch.stack([part.sum(1), part.square().sum(1)])
-    count = float(pixels[0].numel())
-    return [[count] * len(pixels), *(total / torch.tensor([[255.0], [255.0**2]])).tolist()]

@@ -1,5 +1,6 @@
 """Films in folders and lists, of every format that a decoder reads, and folders of frames."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from maskedae.answers import Kind
-from maskedae.augmentation import Erase, RandAugment
+from maskedae.augmentation import finishing
 from maskedae.colours import Colours
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.films.cropping import BILINEAR, MultiScaleCrop, views
@@ -142,15 +143,12 @@ class Videos:
         if not augment:
             return partial(views, size=size, count=self.test_views[1], share=self.eval_crop)
         cut = v2.RandomResizedCrop(size, self.scale, self.ratio, BILINEAR, antialias=True)
-        steps: list[Callable[[Tensor], Tensor]] = [
+        statistics = self.colours.statistics(torch.empty(shape[0], 1, 1))
+        steps = [
             MultiScaleCrop(size, self.multi_scale) if self.multi_scale else cut,
             v2.RandomHorizontalFlip(self.flip),
+            *finishing(self.rand_augment, self.erasing, statistics),
         ]
-        mean, std = self.colours.statistics(torch.empty(shape[0], 1, 1))
-        if self.rand_augment:
-            steps.append(RandAugment(self.rand_augment, mean))
-        if self.erasing:
-            steps.append(Erase(self.erasing, mean, std))
         return partial(alone, v2.Compose(steps))
 
     def signal(self, batch: Tensor) -> Tensor:
@@ -199,6 +197,8 @@ class VideoSource:
         if data.window and not augment:
             hop = data.hop or data.window
             self.files, self.spans = cut_all(listing, self.reader, data.window, hop)
+            cut = hashlib.blake2b(self.spans.numpy().data, digest_size=8).hexdigest()
+            self.fingerprint = f"{self.fingerprint}-{cut}"
             self.labels = None if self.labels is None else self.labels[self.files]
             self.shares = [(len(self.files), 1.0)]
 

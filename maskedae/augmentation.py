@@ -72,3 +72,12 @@ class Erase(v2.RandomErasing):  # type: ignore[misc]
             values = (params["v"] * self.std + self.mean).mul(255).round().clamp(0, 255)
             params = {**params, "v": values.to(inpt.dtype)}
         return super().transform(inpt, params)
+
+
+def finishing(
+    policy: str | None, erasing: float, statistics: tuple[Tensor, Tensor]
+) -> list[Callable[[Tensor], Tensor]]:
+    """What follows cropping and mirroring where it is asked for: RandAugment, then erasing."""
+    mean, std = statistics
+    steps: list[Callable[[Tensor], Tensor]] = [RandAugment(policy, mean)] if policy else []
+    return [*steps, Erase(erasing, mean, std)] if erasing else steps

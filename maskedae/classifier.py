@@ -31,14 +31,15 @@ class Classifier(nn.Module, Hub):
         encoder.reset_classifier(answers.outputs, pool, batch_norm, dropout, keep_norm)
 
     def forward(self, signal: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, C, *size), noise of dropped paths (B, 2 depth) -> (B, outputs)."""
-        return self.encoder.forward_head(self.encoder.forward_features(signal, noise=noise))
+        """(B, C, *size), noise of what is dropped (B, noise_size) -> (B, outputs)."""
+        features = self.encoder.forward_features(signal, noise=noise)
+        return self.encoder.forward_head(features, noise=noise)
 
     @property
     def description(self) -> dict[str, Any]:
         """What rebuilds the head: plain values, for a checkpoint."""
         head = self.encoder.head
-        kept = {"pool": head.pool, "batch_norm": head.batch_norm, "dropout": head.dropout.p}
+        kept = {"pool": head.pool, "batch_norm": head.batch_norm, "dropout": head.dropout}
         return {**kept, **self.answers.plain()}
 
     def sections(self) -> dict[str, Any]:

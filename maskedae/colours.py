@@ -49,3 +49,13 @@ class Colours(NamedTuple):
         signal = signal.detach().to("cpu", torch.float32)
         mean, std = self.statistics(signal)
         return (signal * std + mean).nan_to_num(nan=0.5).clamp(0, 1).mul(255).round().byte()
+
+
+def pixel_sums(pixels: Tensor) -> list[list[float]]:
+    """Sums of ones, values and squares of every channel, white being 1: (C, H, W) -> (3, C)."""
+    total = torch.zeros(2, len(pixels), dtype=torch.float64)
+    for part in torch.split(pixels.flatten(1), 2**16, dim=1):  # so that sums of floats are exact
+        part = part.float()
+        total += torch.stack([part.sum(1), part.square().sum(1)])
+    count = float(pixels[0].numel())
+    return [[count] * len(pixels), *(total / torch.tensor([[255.0], [255.0**2]])).tolist()]

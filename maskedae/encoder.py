@@ -64,20 +64,24 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Normalised tokens with the prefix: (B, C, *size), (B, V) -> (B, prefix + V, D).
 
-        `noise` (B, 2 depth) says which paths are dropped, where any are; else chance does.
+        `noise` (B, noise_size) says which paths are dropped, where any are; else chance does.
         """
-        return self.norm(self.blocks(self.tokens(signal, visible), noise=noise))
+        paths = None if noise is None else noise[:, : 2 * self.depth]
+        return self.norm(self.blocks(self.tokens(signal, visible), noise=paths))
 
     def forward(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
         """Normalised tokens of patches: (B, C, *size), (B, V) -> (B, V, D); without V, all N."""
         return self.forward_features(signal, visible)[:, self.prefix :]
 
-    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+    def forward_head(
+        self, features: Tensor, pre_logits: bool = False, noise: Tensor | None = None
+    ) -> Tensor:
         """What the head makes of normalised tokens: (B, prefix + N, D) -> (B, outputs) or (B, D).
 
-        Without `reset_classifier`, the mean of the patches.
+        Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens.
         """
-        return self.head(features, pre_logits)
+        dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
+        return self.head(features, pre_logits, dropped)
 
     def reset_classifier(
         self,
@@ -180,8 +184,8 @@ class Encoder(nn.Module):
 
     @property
     def noise_size(self) -> int:
-        """Random numbers that tell which paths of one sample are dropped."""
-        return 2 * self.depth
+        """Random numbers that tell which paths of one sample are dropped, and what of its head."""
+        return 2 * self.depth + (self.width if self.head.dropout else 0)
 
     @property
     def num_features(self) -> int:

@@ -20,6 +20,7 @@ class Features(NamedTuple):
     vectors: Tensor  # (n, D)
     labels: Tensor  # (n,)
     skipped: list[Skipped]
+    indices: list[int] = []  # n numbers of the samples in their source
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -45,11 +46,15 @@ def features(
     most: int | None = None,
     workers: int = 0,
     meter: Meter | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Features:
-    """Encode samples of a labelled source, at most so many, evenly spaced."""
+    """Encode samples of a labelled source, at most so many, evenly spaced.
+
+    Of several processes each does its share: its number, and how many there are.
+    """
     assert source.labels is not None
     vectors, indices, skipped = list[Tensor](), list[int](), list[Skipped]()
-    chosen = spread(len(source), most or len(source))
+    chosen = spread(len(source), most or len(source))[share[0] :: share[1]]
     for batch in read_in_order(source, chosen, batch_for(source), workers):
         skipped += batch.skipped
         if batch.samples is not None:
@@ -59,7 +64,20 @@ def features(
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
     whole = torch.cat(vectors) if vectors else torch.empty(0, 0)
-    return Features(whole, source.labels[indices], skipped)
+    return Features(whole, source.labels[indices], skipped, indices)
+
+
+def join(parts: Sequence[Features]) -> Features:
+    """Put the shares of all processes together, in the order of the samples."""
+    found = [part for part in parts if part.indices] or list(parts[:1])
+    indices = [index for part in found for index in part.indices]
+    order = torch.tensor(indices, dtype=torch.int64).argsort()
+    return Features(
+        torch.cat([part.vectors for part in found])[order],
+        torch.cat([part.labels for part in found])[order],
+        [row for part in parts for row in part.skipped],
+        [indices[place] for place in order.tolist()],
+    )
 
 
 @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Pool = Literal["mean", "class"]
@@ -40,7 +41,7 @@ class Head(nn.Module):
         super().__init__()
         self.prefix, self.pool, self.batch_norm = prefix, pool, batch_norm
         self.norm: nn.Module = nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.linear: nn.Module = nn.Identity()
         if outputs:
             self.linear = nn.Linear(width, outputs)
@@ -56,7 +57,17 @@ class Head(nn.Module):
         """Whether the norm of the tokens has to go, as the head has one in its place."""
         return isinstance(self.norm, nn.LayerNorm)
 
-    def forward(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        """(B, prefix + N, D) -> (B, outputs), or (B, D) before the linear map."""
+    def forward(
+        self, features: Tensor, pre_logits: bool = False, noise: Tensor | None = None
+    ) -> Tensor:
+        """(B, prefix + N, D) -> (B, outputs), or (B, D) before the linear map.
+
+        In training, values are dropped where their noise (B, D), uniform in [0, 1), is low.
+        """
         pooled = self.norm(pool_tokens(features, self.prefix, self.pool))
-        return pooled if pre_logits else self.linear(self.dropout(pooled))
+        if pre_logits:
+            return pooled
+        if self.training and self.dropout:
+            noise = torch.rand_like(pooled) if noise is None else noise
+            pooled = pooled * ((noise >= self.dropout) / (1 - self.dropout)).to(pooled.dtype)
+        return self.linear(pooled)

@@ -17,6 +17,7 @@ from maskedae.sampling import Draw, MicroBatches, key
 
 AUGMENT, NOISE = 0, 1  # what a sample's randomness is for
 REPLACEMENTS = 100
+AHEAD = 2**31  # bytes that workers may have read ahead, beyond a micro-batch for each
 LARGEST = 2**25  # bytes of uint8 samples that are worth handling at once, where nothing is trained
 
 
@@ -69,6 +70,7 @@ class Samples(Dataset[Batch]):
         skipped: list[Skipped] = []
         read = [self._read(epoch, index, skipped) for epoch, index in draws]
         noise = torch.stack([self._noise(epoch, index) for epoch, index in draws])
+        noise = noise.transpose(0, 1).flatten(0, 1)
         found = [sample for sample in read if sample is not None]
         if len(found) < len(draws):
             return Batch(None, noise, draws, skipped)
@@ -76,7 +78,6 @@ class Samples(Dataset[Batch]):
         labels = None
         if self.source.labels is not None:
             labels = torch.cat([self.source.labels[list(chosen)]] * self.source.shape[0])
-        noise = noise.transpose(0, 1).flatten(0, 1)
         return Batch(collate(list(samples)), noise, draws, skipped, labels)
 
     def _noise(self, epoch: int, index: int) -> Tensor:
@@ -130,6 +131,7 @@ def training_loader(
 ) -> DataLoader[Batch]:
     """Read micro-batches ahead in worker processes, one epoch after the other without a pause."""
     end_workers_at_exit()
+    size = batches.size * math.prod(samples.source.shape)
     return DataLoader(
         samples,
         batch_sampler=batches,
@@ -137,7 +139,7 @@ def training_loader(
         collate_fn=_as_it_is,
         pin_memory=pin,
         worker_init_fn=leave_signals_to_main,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=max(1, min(4, AHEAD // (workers * size))) if workers else None,
     )
 
 

@@ -17,8 +17,8 @@ from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
 from maskedae.runs import FREE
-from maskedae.viewing import data_given
-from maskedae.weights import Loaded, load_with_report
+from maskedae.viewing import parse_with_data
+from maskedae.weights import Loaded
 
 STAMPED = 20_000  # files of a split whose sizes and times are looked at
 Sources = Mapping[str, Source]  # by split
@@ -82,12 +82,7 @@ def make_parser(name: str) -> ArgumentParser:
 
 def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
     """Load the checkpoint that comes first; its recipe gives the defaults of the data."""
-    loaded = load_with_report(Path(arguments[0]))
-    try:
-        parser.set_defaults({"data": data_given(loaded, arguments)})
-        options = parser.parse_args(arguments)
-    except Exception as error:
-        raise ValueError(str(error).strip()) from error
+    options, loaded = parse_with_data(parser, arguments)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
     encoder = loaded.model.encoder.to(state.device)

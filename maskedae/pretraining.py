@@ -4,16 +4,17 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.data import BadSample, Data, Panel, Source
-from maskedae.evaluation import encode_with, features, knn_accuracy, spread
+from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
-from maskedae.stepping import make_accelerator
+from maskedae.stepping import make_accelerator, share_of_cores
 from maskedae.transformer import set_checkpointing
 from maskedae.zoo import create_model
 
@@ -31,8 +32,10 @@ class Pretraining:
         data: Data,
         bank: Source | None = None,
         queries: Source | None = None,
+        workers: int = 0,
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
+        self.workers = workers  # that read what is scored
         self.noise_size = model.noise_size
 
     def loss(
@@ -46,11 +49,9 @@ class Pretraining:
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         """Draw what is imagined of fixed samples; score the encoder on held-out ones."""
-        if not accelerator.is_main_process:
-            return {}, []
         self.model.eval()
-        skipped = self._draw(path)
-        scores, more = self._score()
+        skipped = self._draw(path) if accelerator.is_main_process else []
+        scores, more = self._score(accelerator)
         self.model.train()
         return scores, skipped + more
 
@@ -71,16 +72,19 @@ class Pretraining:
             self.data.draw(rows, note(self.model, oracle=False), path)
         return skipped
 
-    def _score(self) -> tuple[dict[str, float], list[Skipped]]:
+    def _score(self, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         if self.queries is None or self.queries.labels is None or self.bank is None:
             return {}, []
         if self.bank.labels is None or self.bank.labels.dtype != torch.int64:
             return {}, []
         if len(self.bank.classes) < 2:
             return {}, []
-        encode, device = encode_with(self.model.encoder), next(self.model.parameters()).device
-        bank = features(encode, self.data, self.bank, device, BANK)
-        queries = features(encode, self.data, self.queries, device, QUERIES)
+        encode, device = encode_with(self.model.encoder), accelerator.device
+        share = accelerator.process_index, accelerator.num_processes
+        bank, queries = (
+            join(gather_object([features(encode, self.data, *part, self.workers, share=share)]))
+            for part in ((self.bank, device, BANK), (self.queries, device, QUERIES))
+        )
         scored = len(bank.labels) and len(queries.labels)
         scores = {"knn": knn_accuracy(bank, queries)} if scored else {}
         return scores, bank.skipped + queries.skipped
@@ -115,8 +119,9 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
     data, shape = recipe.data, recipe.model.shape
-    plain = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
-    task = Pretraining(model, data, *plain)
+    bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
+    workers = share_of_cores(recipe.train, accelerator.num_processes)
+    task = Pretraining(model, data, bank, queries, workers)
     # What cannot be masked, attended to or cut should be told before the folder is touched.
     model.draw_mask(1)
     try_model(model, accelerator)

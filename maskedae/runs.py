@@ -32,6 +32,8 @@ FREE = {
     "train.max_nonfinite",
     "train.trackers",
     "data.init_args.max_bad_share",
+    "data.init_args.timeout",
+    "data.init_args.decoder",  # all show the same
     *(f"data.init_args.{name}" for name in PLACES),
 }
 

@@ -108,11 +108,16 @@ class MicroBatches(Sampler[list[Draw]]):
                 f"processes x {self.accumulate} accumulated micro-batches"
             )
 
+    @property
+    def size(self) -> int:
+        """Samples in a micro-batch."""
+        return self.plan.batch_size // (self.accumulate * self.processes)
+
     def __len__(self) -> int:
         return (self.plan.steps - self.first_step) * self.accumulate
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        size = self.plan.batch_size // (self.accumulate * self.processes)
+        size = self.size
         order, ordered = np.empty(0, np.int64), -1
         for step in range(self.first_step, self.plan.steps):
             epoch, within = divmod(step, self.plan.steps_per_epoch)

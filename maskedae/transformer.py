@@ -80,7 +80,7 @@ class Blocks(nn.ModuleList):
         if not self.training or not self.drop_path:
             return None
         shape = (len(x), len(self), 2)
-        noise = torch.rand(shape, device=x.device) if noise is None else noise.view(shape)
+        noise = torch.rand(shape, device=x.device) if noise is None else noise.reshape(shape)
         rates = torch.linspace(0, self.drop_path, len(self), device=x.device).unsqueeze(-1)
         return ((noise >= rates) / (1 - rates)).to(x.dtype)
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
 from maskedae.classifier import Classifier
-from maskedae.data import PLACES, BadSample
+from maskedae.data import PLACES, BadSample, Data
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
 from maskedae.masking import Masker
-from maskedae.recipe import given, make_data
+from maskedae.recipe import given
 from maskedae.reconstruction import imagine_row, note
 from maskedae.weights import EncoderOnly, Loaded, load_with_report
 from maskedae.zoo import model_file
@@ -45,6 +46,19 @@ def data_given(loaded: Loaded, arguments: list[str]) -> dict[str, Any]:
     return {**node, "init_args": kept}
 
 
+def parse_with_data(parser: ArgumentParser, arguments: list[str]) -> tuple[Namespace, Loaded]:
+    """Read a command line that begins with a checkpoint, which gives the defaults of --data.
+
+    Raises ValueError that says what is wrong with it.
+    """
+    loaded = load_with_report(Path(arguments[0]))
+    try:
+        parser.set_defaults({"data": data_given(loaded, arguments)})
+        return parser.parse_args(arguments), loaded
+    except Exception as error:
+        raise ValueError(str(error).strip()) from error
+
+
 def at_ratios(
     masker: Any, ratios: list[float] | None, usual: Sequence[float], grid: tuple[int, ...]
 ) -> list[Masker]:
@@ -69,7 +83,8 @@ def at_ratios(
 
 
 def draw_reconstructions(
-    checkpoint: Path,
+    loaded: Loaded,
+    data: Data,
     files: list[str],
     out: Path,
     masker: Masker | None = None,
@@ -82,12 +97,11 @@ def draw_reconstructions(
 
     What hides patches is the masker of the checkpoint, if none is given.
     """
-    loaded = load_with_report(checkpoint)
-    model, data = loaded.model, make_data(data_node(loaded))
+    model = loaded.model
     if isinstance(model, EncoderOnly):
         raise ValueError(model.reason)
     if isinstance(model, Classifier):
-        raise ValueError(f"{checkpoint} holds a classifier, which imagines nothing")
+        raise ValueError("the checkpoint holds a classifier, which imagines nothing")
     set_kernel(model, "sdpa")  # the kernel of the training may need another machine
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)

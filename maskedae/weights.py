@@ -143,11 +143,8 @@ def assemble(
     model.encoder.recipe = recipe
     if encoder_only and "head" in recipe:
         head = dict(recipe["head"])
-        pool, batch_norm, dropout = (
-            head.pop("pool"),
-            head.pop("batch_norm"),
-            head.pop("dropout", 0.0),
-        )
+        pool, batch_norm = head.pop("pool"), head.pop("batch_norm")
+        dropout = head.pop("dropout", 0.0)
         return Classifier(model.encoder, Answers(**head), pool, batch_norm, dropout)
     return EncoderOnly(model.encoder, source) if encoder_only else model
 

@@ -5,16 +5,31 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
+from torch.testing import assert_close
 
+import maskedae
+from maskedae.answers import Answers
+from maskedae.classifier import Classifier
 from maskedae.cli import main
 from maskedae.datasets.films.films import open_film
 from maskedae.datasets.films.writing import write_film
+from maskedae.datasets.videos import Videos
+from maskedae.finetuning.answering import answer
 
 TINY = ["--model.size=[4, 16, 16]", "--model.patch=[2, 8, 8]", "--model.width=32"]
 TINY += ["--model.depth=2", "--model.heads=2", "--model.decoder_width=16"]
 TINY += ["--model.decoder_depth=1", "--model.decoder_heads=2", "--train.trackers=[]"]
 BRIEF = ["--train.epochs=2", "--train.warmup_epochs=1", "--train.batch_size=4", "--train.workers=0"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +53,7 @@ def test_pretraining_draws_films_and_names_what_is_broken(place):
     pictures = sorted(path.name for path in (place / "run/pictures").iterdir())
     assert pictures == ["epoch-0000.mp4", "epoch-0000.png", "epoch-0002.mp4", "epoch-0002.png"]
     rows = [json.loads(line) for line in (place / "run/skipped.jsonl").read_text().splitlines()]
-    assert len(rows) == 1 and rows[0]["name"].endswith("broken.mp4") and rows[0]["reason"]
+    assert len(rows) == 1 and rows[0]["file"].endswith("broken.mp4") and rows[0]["reason"]
 
 
 @pytest.mark.parametrize(("out", "film"), [("a.png", "a.mp4"), ("b.gif", "b.gif")])
@@ -86,8 +101,25 @@ def test_probing_and_fine_tuning(place, tmp_path, capsys):
     assert main(["evaluate", tuned, *root, *views]) == 0
     assert json.loads((tmp_path / "scores/scores.json").read_text())["samples"] == 6
     capsys.readouterr()
-    assert main(["predict", tuned, str(place / "films/val/light/0.mp4")]) == 0
-    assert "light" in capsys.readouterr().out
+    film, out = str(place / "films/val/light/0.mp4"), tmp_path / "said.jsonl"
+    window = ["--data.window=0.6", "--json", str(out)]
+    assert main(["predict", tuned, film, *window]) == 0
+    assert f"{film} 0.60-1.20 s: " in capsys.readouterr().out
+    said = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["file"] for row in said] == [film] * 2
+    assert [row["end"] for row in said] == pytest.approx([0.6, 1.2])
+
+
+def test_answers_are_averaged_over_views(place, tmp_path, capsys):
+    model = maskedae.load(place / "run").encoder
+    classifier = Classifier(model, Answers("class", ("dark", "light"))).eval()
+    torch.nn.init.normal_(classifier.encoder.head.linear.weight)
+    data = Videos(root=str(place / "films"), stride=2, test_views=(2, 2))
+    source = data.source("held_out", (3, 4, 16, 16), augment=False)
+    found = answer(classifier, data, source, Accelerator(cpu=True))
+    with torch.no_grad():
+        each = [classifier(data.signal(source.read(index))).mean(0) for index in range(6)]
+    assert_close(found.logits, torch.stack(each))
 
 
 def test_the_doctor_decodes_films(place, capsys):

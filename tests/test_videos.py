@@ -60,9 +60,7 @@ def test_test_views(folder):
     source = Videos(stride=2, test_views=(3, 2)).files([path], SHAPE)
     views = source.read(0)
     assert views.shape == source.shape == (6, *SHAPE)
-    assert [numbers(view)[0] for view in views] == [0, 0, 6, 6, 12, 12] or [
-        numbers(view)[0] for view in views
-    ] == [0, 0, 7, 7, 13, 13]
+    assert [numbers(view)[0] for view in views] == [0, 0, 6, 6, 12, 12]  # slack 13, not rounded
 
 
 def test_repeats_are_samples_of_their_own(folder):

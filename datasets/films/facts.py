@@ -5,13 +5,13 @@ import os
 import numpy as np
 import torch
 
+from maskedae.colours import pixel_sums
 from maskedae.data import BadSample
 from maskedae.datasets.films.describing import Facts, describe
 from maskedae.datasets.films.film import Refused
 from maskedae.datasets.films.reading import shrunk
 from maskedae.datasets.films.stills import Stills
 from maskedae.datasets.films.with_pyav import PyAVFilm
-from maskedae.datasets.images import pixel_sums
 
 FEW = 16  # frames of a clip, as most models take them
 LOOKED_AT = 16  # frames that mean and deviation come from

@@ -38,17 +38,11 @@ def main(arguments: list[str]) -> int:
         parser.print_help()
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
 
-    from maskedae.viewing import data_given
-    from maskedae.weights import load_with_report
-
-    began, loaded = time.monotonic(), load_with_report(Path(arguments[0]))
-    try:
-        parser.set_defaults({"data": data_given(loaded, arguments)})
-        options = parser.parse_args(arguments)
-    except Exception as error:
-        raise ValueError(str(error).strip()) from error
-
     from maskedae.finetuning.classifying import classifier_of
+    from maskedae.viewing import parse_with_data
+
+    began = time.monotonic()
+    options, loaded = parse_with_data(parser, arguments)
 
     if options.out and (options.out / "scores.json").exists() and not options.overwrite:
         raise ValueError(f"{options.out} holds scores; --overwrite replaces them")

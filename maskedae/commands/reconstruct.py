@@ -4,14 +4,16 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from maskedae.data import Data
 from maskedae.masking import Masker
 
 
 def make_parser() -> ArgumentParser:
     """Options of the command."""
-    parser = ArgumentParser(prog="maskedae reconstruct", exit_on_error=False)
+    parser = ArgumentParser(prog="maskedae reconstruct", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
+    parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="what to write")
     parser.add_argument(
         "--mask_ratio",
@@ -34,18 +36,19 @@ def make_parser() -> ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Draw what a model imagines of files; return the exit status."""
     parser = make_parser()
-    try:
-        options = parser.parse_args(arguments)
-    except Exception as error:
-        raise ValueError(str(error).strip()) from error
+    if not arguments or arguments[0].startswith("-"):
+        parser.print_help()
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+
+    from maskedae.viewing import draw_reconstructions, parse_with_data
+
+    options, loaded = parse_with_data(parser, arguments)
     made, ratio = parser.instantiate(options), options.mask_ratio
     if options.most < 1:
         raise ValueError(f"--most is {options.most}; 1 or more would fit")
-
-    from maskedae.viewing import draw_reconstructions
-
     written, skipped = draw_reconstructions(
-        checkpoint=options.checkpoint,
+        loaded=loaded,
+        data=made.data,
         files=options.files,
         out=options.out,
         masker=made.masker,

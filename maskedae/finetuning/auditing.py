@@ -3,6 +3,7 @@
 import filecmp
 import hashlib
 import os
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -83,13 +84,14 @@ def overlap(train: Source, held_out: Source) -> list[str]:
     """
     deadline = time.monotonic() + MOST_SECONDS
     sizes: dict[int, list[str]] = defaultdict(list)
-    for index in spread(len(train), MOST_FILES):
-        sizes[size_of(train.name(index))].append(train.name(index))
+    for name in names(train):
+        sizes[size_of(name)].append(name)
+    sizes.pop(-1, None)
     twice, looked = list[str](), 0
-    for index in spread(len(held_out), MOST_FILES):
+    for name in names(held_out):
         if time.monotonic() > deadline:
             break
-        name, looked = held_out.name(index), looked + 1
+        looked += 1
         alike = [other for other in sizes.get(size_of(name), []) if same(name, other)]
         twice += [f"{name} = {alike[0]}"] if alike else []
     if not twice:
@@ -99,12 +101,18 @@ def overlap(train: Source, held_out: Source) -> list[str]:
     return [f"{len(twice)} held-out samples are also in train{compared}: {some(twice)}"]
 
 
+def names(source: Source) -> list[str]:
+    """Files of a source, of many some, each once."""
+    return list(dict.fromkeys(source.name(index) for index in spread(len(source), MOST_FILES)))
+
+
 def size_of(path: str) -> int:
-    """Bytes of a file; -1 if it cannot be opened."""
+    """Bytes of a file; -1 if it is none, or cannot be opened."""
     try:
-        return os.stat(path).st_size
+        status = os.stat(path)
     except OSError:
         return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def same(one: str, other: str) -> bool:

@@ -37,6 +37,14 @@ class Evaluation(NamedTuple):
     labels: Tensor  # of the samples that were read, in the classifier's numbering
 
 
+class Predicted(NamedTuple):
+    """What a classifier says of a sample."""
+
+    file: str
+    span: tuple[float, ...] | None  # seconds from, to; None for the whole file
+    outputs: Tensor | str  # (outputs,), or why it cannot be read
+
+
 def classifier_of(loaded: Loaded, path: Path) -> Classifier:
     """The classifier of a checkpoint. Raises ValueError that says how to make one."""
     if not isinstance(loaded.model, Classifier):
@@ -48,10 +56,8 @@ def classifier_of(loaded: Loaded, path: Path) -> Classifier:
 
 
 @torch.no_grad()
-def predict(
-    model: Classifier, data: Data, source: Source, workers: int = 0
-) -> Iterator[tuple[str, Tensor | str]]:
-    """What every sample is called and its outputs (outputs,), or why it cannot be read."""
+def predict(model: Classifier, data: Data, source: Source, workers: int = 0) -> Iterator[Predicted]:
+    """The outputs of every sample, or why it cannot be read."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
@@ -59,16 +65,13 @@ def predict(
             logits = batch.average(model(data.signal(batch.samples.to(device))))
             outputs = model.answers.read(logits).cpu()
             for (_, index), row in zip(batch.draws, outputs, strict=True):
-                yield called(source, index), row
-        yield from batch.skipped
+                yield Predicted(source.name(index), span_of(source, index), row)
+        yield from (Predicted(name, None, reason) for name, reason in batch.skipped)
 
 
-def called(source: Source, index: int) -> str:
-    """A sample in the user's words: its file, and which seconds of it, if not all."""
-    if source.spans is None:
-        return source.name(index)
-    start, end = source.spans[index].tolist()
-    return f"{source.name(index)} {start:.2f}-{end:.2f} s"
+def span_of(source: Source, index: int) -> tuple[float, ...] | None:
+    """Seconds from which to which a sample lies in its file, where it is not all of it."""
+    return None if source.spans is None else tuple(source.spans[index].tolist())
 
 
 def in_words(answers: Answers, outputs: Tensor, top: int) -> dict[str, float]:
@@ -163,13 +166,15 @@ def write_predictions(found: Evaluation, answers: Answers, source: Source, path:
     draft = path.with_name(f".{path.name}.draft")
     with draft.open("w", newline="", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "truth", *header])
+        when = [] if source.spans is None else ["start", "end"]
+        writer.writerow(["path", *when, "truth", *header])
         outputs = answers.read(found.answered.logits)
         for sample, label, row in zip(found.answered.samples, found.labels, outputs, strict=True):
             pairs = in_words(answers, row, top=5).items() if one else ()
             said = [part for name, p in pairs for part in (name, f"{p:.6g}")]
             said = said or [f"{value:.9g}" for value in row.flatten().tolist()]
-            writer.writerow([source.name(int(sample)), truth_of(answers, label), *said])
+            span = span_of(source, int(sample)) or ()
+            writer.writerow([source.name(int(sample)), *span, truth_of(answers, label), *said])
     draft.replace(path)
 
 

@@ -61,7 +61,7 @@ class Finetuning:
             part.to(signal.device, non_blocking=True) for part in (batch.noise, batch.labels)
         )
         firsts = [(view, *draw) for view in range(batch.views) for draw in batch.draws[::2]]
-        seeds = [key(self.train.seed, epoch, i, view, MIX) for view, epoch, i in firsts]
+        seeds = [key(self.train.seed, epoch, i, MIX, view) for view, epoch, i in firsts]
         signal, labels = self.mix(signal, labels, seeds)
         logits = model(signal, noise)
         return loss(self.model.answers, logits, labels, self.settings.smoothing), {}
@@ -100,7 +100,7 @@ def make_classifier(recipe: Recipe, answers: Answers, launch: Launch) -> Classif
             head = model.encoder.head
             if (head.pool, head.batch_norm) == (settings.pool, settings.batch_norm):
                 launch.say("          its head goes on, for the classes are the same")
-                head.dropout.p = settings.dropout
+                head.dropout = settings.dropout
                 return model
             launch.say("          its head goes, for pooling or norm are others")
         elif isinstance(model, Classifier):
