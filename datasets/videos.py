@@ -102,8 +102,9 @@ class Videos:
         if min(self.test_views) < 1:
             raise ValueError(f"data.test_views are {self.test_views}; 1 or more each would fit")
         for name in ("window", "hop"):
-            if (getattr(self, name) or 1) <= 0:
-                raise ValueError(f"data.{name} is {getattr(self, name)}; some seconds would fit")
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"data.{name} is {value}; some seconds would fit")
         if self.hop and not self.window:
             raise ValueError("data.hop needs data.window, in seconds")
 

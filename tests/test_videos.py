@@ -129,7 +129,7 @@ def test_workers_read_the_same(folder):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"repeats": 0}, {"test_views": (0, 3)}, {"window": -1.0}, {"hop": 1.0}, {"timeout": 0}],
+    [{"repeats": 0}, {"test_views": (0, 3)}, {"window": 0.0}, {"hop": 1.0}, {"timeout": 0}],
 )
 def test_settings_that_cannot_be(wrong):
     with pytest.raises(ValueError, match="would fit|needs"):
