@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 Times = NDArray[np.float64]
-TINY = 1e-6  # seconds by which times that are meant to be equal may differ
+SLACK = 1.001e-3  # seconds by which equal times may differ: some files round to milliseconds
+NEARER = 0.55  # of the way to the next frame, from where on that is the nearer: half, and rounding
 
 
 @dataclass(frozen=True)
 class Moments:
     """Choose `frames` of a film: `stride` frames apart, or `interval` seconds apart where given.
 
-    With `segments` it is one frame from each of as many equal parts of the film instead. A film
+    An interval takes the frames that begin nearest to its moments, so that clips stay regular where
+    time stamps are rounded, or a rate is 29.97 instead of 30; of two equally near, the earlier. With `segments` it is one frame from each of as many equal parts of the film instead. A film
     that is shorter than a clip is begun at its start, and its last frame is held.
     """
 
@@ -55,12 +57,12 @@ class Moments:
         if self.interval is None:
             return max(0, len(times) - 1 - (self.frames - 1) * self.stride)
         span = (self.frames - 1) * self.interval
-        return max(0, shown_at(times, times[-1:] - span).item())
+        return max(0, shown_at(times, times[-1] - span))
 
     def _from(self, times: Times, start: int) -> Indices:
         steps = np.arange(self.frames)
         if self.interval is not None:
-            return np.maximum(shown_at(times, times[start] + steps * self.interval), 0)
+            return nearest(times, times[start] + steps * self.interval)
         return np.minimum(start + steps * self.stride, len(times) - 1)
 
     def _parts(self, length: int, places: NDArray[np.float64]) -> Indices:
@@ -69,18 +71,29 @@ class Moments:
         return np.minimum(chosen, np.ceil(edges[1:]) - 1).astype(np.int64)
 
 
-def shown_at(times: Times, moments: Times) -> Indices:
-    """Number of the frame that is shown at each moment, -1 before the first: (T,) -> (T,)."""
-    return np.searchsorted(times, moments + TINY, side="right") - 1
+def nearest(times: Times, moments: Times) -> Indices:
+    """Number of the frame that begins nearest to each moment: (T,) -> (T,).
+
+    >>> nearest(np.array([0.0, 0.033, 0.067, 0.1]), np.array([0.0334, 0.05, 0.0833, 0.5]))
+    array([1, 1, 2, 3])
+    """
+    return np.searchsorted(times[:-1] + NEARER * np.diff(times), moments)
+
+
+def shown_at(times: Times, moment: float) -> int:
+    """Number of the frame that is shown at a moment, -1 before the first."""
+    return int(np.searchsorted(times, moment + SLACK, side="right")) - 1
 
 
 def within(times: Times, window: tuple[float, float]) -> tuple[int, int]:
     """First frame of a window in seconds, and the one after its last; never none at all.
 
+    A frame is in the window if it begins there, or less than a millisecond before.
+
     >>> within(np.arange(10) / 2, (1.0, 2.0)), within(np.arange(10) / 2, (1.1, 1.2))
     ((2, 4), (2, 3))
     """
-    first, stop = np.searchsorted(times, np.asarray(window) - TINY).tolist()
+    first, stop = np.searchsorted(times, np.asarray(window) - SLACK).tolist()
     if stop <= first:
-        first = max(0, shown_at(times, np.asarray(window[:1])).item())
+        first = max(0, shown_at(times, window[0]))
     return first, max(stop, first + 1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from maskedae.data import BadSample
+from maskedae.datasets.films.moments import SLACK
 from maskedae.datasets.films.reader import Reader
 from maskedae.listing import Listing
 from maskedae.progress import Meter
@@ -30,10 +31,13 @@ def cut_all(listing: Listing, reader: Reader, window: float, hop: float) -> tupl
 
 
 def cut(length: float, window: float, hop: float) -> list[tuple[float, float]]:
-    """Windows of a film, the last one ending with it.
+    """Windows of a film, all of the same length unless it is shorter than one.
+
+    The last ends with the film, and so may begin sooner than a hop after the one before.
 
     >>> cut(5.0, 2.0, 2.0), cut(1.0, 2.0, 1.0)
-    ([(0.0, 2.0), (2.0, 4.0), (4.0, 5.0)], [(0.0, 1.0)])
+    ([(0.0, 2.0), (2.0, 4.0), (3.0, 5.0)], [(0.0, 1.0)])
     """
-    count = 1 + max(0, math.ceil((length - window) / hop - 1e-6))
-    return [(n * hop, min(n * hop + window, length)) for n in range(count)]
+    count = max(0, math.ceil((length - window - SLACK) / hop))
+    regular = [(n * hop, n * hop + window) for n in range(count)]
+    return [*regular, (max(0.0, length - window), length)]

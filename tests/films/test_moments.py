@@ -60,8 +60,31 @@ def test_intervals_do_not_depend_on_the_rate():
     assert moments.draw(STEADY, low(4)).tolist() == [0, 5, 10, 15]
     assert moments.draw(np.arange(100) / 50, low(4)).tolist() == [0, 10, 20, 30]
     assert moments.draw(np.arange(100) / 30, low(4)).tolist() == [0, 6, 12, 18]
-    assert moments.draw(np.arange(100) / 7, low(4)).tolist() == [0, 1, 2, 4]  # what is shown then
+    assert moments.draw(np.arange(100) / 7, low(4)).tolist() == [0, 1, 3, 4]  # the nearest
     assert moments.draw(STEADY, high(4)).tolist() == [84, 89, 94, 99]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.arange(300) / 30,
+        np.round(np.arange(300) / 30, 3),  # as Matroska has them
+        np.round(np.arange(7, 307) / 30, 3) - 0.233,
+        np.arange(300) * 1001 / 30000,
+    ],
+)
+def test_rounded_time_stamps_leave_intervals_regular(times):
+    moments = Moments(16, interval=4 / 30)
+    starts = (np.arange(240) + 0.5) / 240
+    clips = np.stack([moments.draw(times, np.full(16, start)) for start in starts])
+    assert (np.diff(clips) == 4).all()
+    assert clips[:, 0].tolist() == list(range(240)) and clips[-1, -1] == 299
+
+
+def test_of_two_equally_near_frames_it_is_the_earlier():
+    for times in (STEADY, np.round(np.arange(7, 107) / 25, 3) - 0.28):
+        chosen = Moments(6, interval=0.1).draw(times, low(6))
+        assert chosen.tolist() == [0, 2, 5, 7, 10, 12]
 
 
 def test_intervals_follow_frames_that_are_shown_longer():
@@ -86,6 +109,7 @@ def test_segments_take_one_frame_of_each_part():
     [
         ((1.0, 2.0), (25, 50)),
         ((1.01, 1.99), (26, 50)),
+        ((1.0009, 1.9609), (25, 49)),  # rounded
         ((0.0, 99.0), (0, 100)),
         ((1.01, 1.02), (25, 26)),  # between two frames: the one that is shown
         ((2.0, 2.0), (50, 51)),
