@@ -46,7 +46,7 @@ def describe(film: PyAVFilm | Stills) -> Facts:
     else:
         codec = film.stream.codec_context
         names = (film.kind.split(",")[0], codec.codec.canonical_name, codec.pix_fmt or "")
-        missing = max(0, film.stream.frames - film.index.packets)
+        missing = max(0, film.stream.frames - len(film.index.stamps))
         rotation, sound = 90 * film.turns, heard(film)
     count = len(film.times)
     return Facts(*names, film.size, count, missing, seconds, film.rate, steady, rotation, sound)

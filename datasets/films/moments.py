@@ -15,8 +15,9 @@ NEARER = 0.55  # of the way to the next frame, from where on that is the nearer:
 class Moments:
     """Choose `frames` of a film: `stride` frames apart, or `interval` seconds apart where given.
 
-    An interval takes the frames that begin nearest to its moments, so that clips stay regular where
-    time stamps are rounded, or a rate is 29.97 instead of 30; of two equally near, the earlier. With `segments` it is one frame from each of as many equal parts of the film instead. A film
+    An interval takes the frames that begin nearest to its moments, of two equally near the earlier:
+    so clips are regular where time stamps are rounded, or where the rate is 29.97 instead of 30.
+    With `segments` it is one frame from each of as many equal parts of the film instead. A film
     that is shorter than a clip is begun at its start, and its last frame is held.
     """
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TypeAlias
 
 import av
@@ -19,6 +20,10 @@ from maskedae.datasets.films.film import Refused, Times, check, mean_rate, why
 Packet: TypeAlias = "AnyPacket[VideoStream]"
 # Formats that name other files are no films.
 OPTIONS = {"protocol_whitelist": "file", "format_blacklist": "hls,concat,concatf,dash,image2,tty"}
+# Some formats are sought by when packets are decoded, which is before they are shown, and some
+# begin amid a packet: the key frames before the right one that are tried, the packets let pass.
+BACK = (0, 1, 4, 16)
+STRAY = 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class Index:
     pts: NDArray[np.int64]  # (frames,) time stamps
     packet: NDArray[np.int64]  # (frames,) number of the packet that holds it
     start: NDArray[np.int64]  # (frames,) number of the packet where decoding has to start
-    packets: int  # shown or not
+    stamps: NDArray[np.int64]  # (packets,) time stamps in the order of the file, shown or not
+    sizes: NDArray[np.int64]  # (packets,) bytes
+    keys: NDArray[np.int64]  # numbers of packets where decoding can start
     exact: bool = True  # time stamps name frames; otherwise frames are counted from the first
     closed: bool = True  # no frame needs another from before the key frame that it follows
 
@@ -52,13 +59,13 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
 
 def look(packets: Iterable[Packet]) -> Index | None:
     """Find out from packets what is shown when; None where they do not say."""
-    rows = [(packet.pts, packet.is_keyframe, packet.is_discard) for packet in packets]
+    rows = [(p.pts, p.size, p.is_keyframe, p.is_discard) for p in packets]
     if not rows:
         raise Refused("no frames")
-    stamps = [pts for pts, _, _ in rows]
+    stamps = [row[0] for row in rows]
     if None in stamps or len(set(stamps)) < len(stamps):
         return None
-    pts, is_key, hidden = (np.array(column) for column in zip(*rows, strict=True))
+    pts, sizes, is_key, hidden = (np.array(column) for column in zip(*rows, strict=True))
     keys = np.flatnonzero(is_key)
     if not len(keys):
         keys = np.zeros(1, np.int64)
@@ -70,7 +77,39 @@ def look(packets: Iterable[Packet]) -> Index | None:
     order = order[np.argsort(pts[order])]
     if not len(order):
         raise Refused("no frames")
-    return Index(pts[order], order, keys[newest][order], len(pts), closed=not leading.any())
+    closed = not leading.any()
+    return Index(pts[order], order, keys[newest][order], pts, sizes, keys, closed=closed)
+
+
+def sought(
+    container: InputContainer, stream: VideoStream, index: Index, first: int
+) -> Iterator[Packet] | None:
+    """Packets from a certain one on, most before it left unread; None where there is no way to it.
+
+    Ends at the first packet that is not the one that is due.
+    """
+    place = int(np.searchsorted(index.keys, first, side="right")) - 1
+    for key in (index.keys[place - back] for back in BACK if back <= place):
+        try:
+            container.seek(int(index.stamps[key]), stream=stream)
+        except FFmpegError:
+            return None
+        packets = demux(container, stream)
+        for packet in islice(packets, STRAY):
+            found = np.flatnonzero(index.stamps == packet.pts)
+            if len(found) and found[0] <= first and packet.size == index.sizes[found[0]]:
+                due = expected(chain([packet], packets), index, int(found[0]))
+                return islice(due, first - int(found[0]), None)
+    return None
+
+
+def expected(packets: Iterator[Packet], index: Index, number: int) -> Iterator[Packet]:
+    """Packets as long as they are those of the index, from a number on."""
+    due = zip(index.stamps[number:].tolist(), index.sizes[number:].tolist(), strict=True)
+    for packet, (stamp, size) in zip(packets, due, strict=False):
+        if (packet.pts, packet.size) != (stamp, size):
+            return
+        yield packet
 
 
 def timing(index: Index, stream: VideoStream) -> tuple[Times, float]:

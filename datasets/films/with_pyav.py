@@ -11,7 +11,16 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from maskedae.datasets.films.film import Pixels, Refused, Unknown, hold
-from maskedae.datasets.films.packets import Index, Packet, demux, look, opened, refusing, timing
+from maskedae.datasets.films.packets import (
+    Index,
+    Packet,
+    demux,
+    look,
+    opened,
+    refusing,
+    sought,
+    timing,
+)
 
 END = 2**62  # later than any packet
 KEPT = 2**26  # bytes of a film up to which its packets stay in memory
@@ -77,8 +86,12 @@ class PyAVFilm:
     def _count(self) -> Index:
         """Decode all there is where the packets do not say when they are shown."""
         count = self.decodable()
-        end, start = np.full(count, END), np.zeros(count, np.int64)
-        return Index(np.arange(count) * self.step, end, start, count, exact=False)
+        pts, end, zeros = (
+            np.arange(count) * self.step,
+            np.full(count, END),
+            np.zeros(count, np.int64),
+        )
+        return Index(pts, end, zeros, pts, zeros, zeros[:1], exact=False)
 
     @property
     def step(self) -> int:
@@ -135,8 +148,11 @@ class PyAVFilm:
         codec.skip_frame = "DEFAULT"
 
     def _between(self, first: int, last: int) -> Iterator[Packet]:
+        """Packets from one to another, or fewer where a large file is not what it was."""
         if self.packets is not None:
             return iter(self.packets[first : last + 1])
+        if first and (found := sought(self.container, self.stream, self.index, first)):
+            return islice(found, last + 1 - first)
         self.container.close()
         self._open()
         return islice(demux(self.container, self.stream), first, last + 1)

@@ -12,11 +12,11 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent))
 import numbered  # noqa: E402
 
-from maskedae.datasets.films import films, with_pyav  # noqa: E402
+from maskedae.datasets.films import films, packets, with_pyav  # noqa: E402
 from maskedae.datasets.films.film import Refused, Unknown  # noqa: E402
 from maskedae.datasets.films.films import open_film, sniff  # noqa: E402
 from maskedae.datasets.films.moments import Moments  # noqa: E402
-from maskedae.datasets.films.reading import Order, read_clips  # noqa: E402
+from maskedae.datasets.films.reading import WORTH, Order, read_clips  # noqa: E402
 
 BAD = Path(__file__).parents[3] / "shared" / "data" / "bad_inputs"
 needs_data = pytest.mark.skipif(not BAD.is_dir(), reason=f"no test data at {BAD}")
@@ -110,15 +110,60 @@ def test_times_are_those_of_the_file(made, decoder):
     assert film.rate == pytest.approx(59 / (stamps[-1] - stamps[0]), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["b_frames.mp4", "matroska.mkv", "stream.ts", "mpeg4.avi"])
+@pytest.mark.parametrize("name", list(KINDS))
 def test_large_films_show_the_same(made, name, monkeypatch):
-    small = open_film(made(name)).frames([3, 17, 18, 44])
+    small = open_film(made(name), "pyav")
+    count = len(small.times)
+    whole = small.frames(range(count))
     monkeypatch.setattr(with_pyav, "KEPT", 0)
-    film = open_film(made(name))
+    film = open_film(made(name), "pyav")
     assert film.packets is None
-    assert np.array_equal(film.frames([3, 17, 18, 44]), small)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        chosen = np.unique(rng.integers(0, count, rng.integers(1, 5))).tolist()
+        assert np.array_equal(film.frames(chosen), whole[chosen])
     monkeypatch.setattr(with_pyav, "look", None)  # the second time it is known
-    assert np.array_equal(open_film(made(name)).frames([3, 17, 18, 44]), small)
+    assert np.array_equal(open_film(made(name), "pyav").frames([3, count - 1]), whole[[3, -1]])
+
+
+SOUGHT = {
+    "long.mp4": {"g": 12, "bf": 3},
+    "open.mp4": {"g": 12, "bf": 3, "x264_params": "open-gop=1"},
+    "ten_bits.mp4": {"codec": "libx265", "pixels": "yuv420p10le", "g": 12},
+    "long.mkv": {"g": 12, "bf": 3},
+    "long.ts": {"g": 12, "bf": 3},
+    "long.avi": {"codec": "mpeg4", "bf": 2, "g": 12},
+    "vp9.webm": {"codec": "libvpx-vp9", "g": 12},
+    "motion.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+}
+
+
+@pytest.mark.parametrize("name", list(SOUGHT))
+def test_large_films_are_sought(tmp_path, name, monkeypatch):
+    path = numbered.write(tmp_path / name, frames=900, **SOUGHT[name])
+    monkeypatch.setattr(with_pyav, "KEPT", 0)
+    film, read = open_film(path, "pyav"), []
+    demux = with_pyav.demux
+    counted = lambda *where: (read.append(packet) or packet for packet in demux(*where))  # noqa: E731
+    monkeypatch.setattr(with_pyav, "demux", counted)
+    monkeypatch.setattr(packets, "demux", counted)
+    for chosen in ([850], [300, 303], [846, 897], [899], [13]):
+        read.clear()
+        assert numbered.numbers(film.frames(chosen)) == chosen
+        assert len(read) <= 4 * 12 + chosen[-1] - chosen[0]
+    film.frames([4, 440, 880])
+    assert len(read) <= 12 * 12
+
+
+def test_a_large_film_that_cannot_be_sought_is_read_from_its_start(made, monkeypatch):
+    whole = open_film(made("b_frames.mp4"), "pyav").frames(range(60))
+    monkeypatch.setattr(with_pyav, "KEPT", 0)
+    film = open_film(made("b_frames.mp4"), "pyav")
+    film.index.sizes[40] += 1  # the file, as it seems, is another
+    assert np.array_equal(film.frames([45]), whole[[45]])
+    film.index.sizes[:] = 0
+    assert np.array_equal(film.frames([45]), whole[[45]])
+    with_pyav.INDICES.clear()
 
 
 def test_only_what_is_needed_is_decoded(made, monkeypatch):
@@ -200,7 +245,7 @@ def test_bad_inputs_are_read_or_refused_as_listed(decoder, name, expected):
         assert decoder != "pyav" or expected.startswith("ok_or")
         return
     assert found.clips.shape == found.seconds.shape == (1, 16)
-    assert min(found.pixels.shape[1:3]) <= 64
+    assert min(found.pixels.shape[1:3]) < 64 * WORTH
 
 
 @pytest.mark.parametrize(
