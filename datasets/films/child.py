@@ -10,12 +10,15 @@ from typing import Any, BinaryIO
 
 from maskedae.datasets.films.describing import facts
 from maskedae.datasets.films.film import Refused
-from maskedae.datasets.films.reading import read_clips
+from maskedae.datasets.films.keeping import Keeper
 
-FILMS = 1000  # after which a process is replaced, in case a decoder leaks
+REQUESTS = 1000  # after which a process is replaced, in case a decoder leaks
 FULL = 2**30  # bytes in memory after which it is, too
 MOST = 2**33  # bytes that a film may claim at all
-WORK: dict[str, Callable[[Any], object]] = {"clips": read_clips, "facts": facts}
+WORK: dict[str, Callable[[Any], object]] = {
+    "clips": Keeper().clips,
+    "facts": lambda request: facts(*request),
+}
 
 
 def main(parent: int) -> None:
@@ -26,15 +29,15 @@ def main(parent: int) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     send(answers, None)  # all is imported: from here on, time is limited
-    films = 0
+    requests = 0
     while True:
         try:
             name, request = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        films += 1
+        requests += 1
         answer = attempt(WORK[name], request)
-        send(answers, (answer, films >= FILMS or memory() > FULL))
+        send(answers, (answer, requests >= REQUESTS or memory() > FULL))
 
 
 def attempt(work: Callable[[Any], object], request: object) -> object:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from av.audio.stream import AudioStream
 
+from maskedae.datasets.films.film import FRAME_RATE
 from maskedae.datasets.films.stills import Stills
 from maskedae.datasets.films.with_pyav import PyAVFilm
 
@@ -26,9 +27,13 @@ class Facts:
     sound: str  # empty without
 
 
-def facts(path: str) -> Facts:
-    """Look through a film and decode its first frame. Raises Refused."""
-    film: PyAVFilm | Stills = Stills(path) if os.path.isdir(path) else PyAVFilm(path)
+def facts(path: str, frame_rate: float = FRAME_RATE) -> Facts:
+    """Look through a film, or a folder with this rate, and decode its first frame. Raises Refused.
+
+    A file says its rate itself.
+    """
+    is_folder = os.path.isdir(path)
+    film: PyAVFilm | Stills = Stills(path, frame_rate) if is_folder else PyAVFilm(path)
     try:
         return describe(film)
     finally:

@@ -12,6 +12,7 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Times = NDArray[np.float64]
 HEAD = 4096  # bytes that say what a file is
+FRAME_RATE = 30.0  # of folders of pictures, unless another is given
 
 
 class Refused(Exception):

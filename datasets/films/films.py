@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
-from maskedae.datasets.films.film import Film, Refused, Unknown
+from maskedae.datasets.films.film import FRAME_RATE, Film, Refused, Unknown
 
 Decoder = Literal["auto", "pyav", "decord", "torchcodec"]
 ORDER = ("pyav", "torchcodec", "decord")  # of those that are installed, fastest and surest first
@@ -23,12 +23,15 @@ SOUND_OR_PICTURE = (b"M4A ", b"M4B ", b"avif", b"avis", b"heic", b"mif1")
 WINDOWS_MEDIA = bytes.fromhex("3026b2758e66cf11")
 
 
-def open_film(path: str, decoder: Decoder = "auto") -> Film:
-    """Open a file, or a folder of numbered frames, with one decoder or the first that takes it."""
+def open_film(path: str, decoder: Decoder = "auto", frame_rate: float = FRAME_RATE) -> Film:
+    """Open a file with one decoder or the first that takes it, or a folder of numbered frames.
+
+    The frame rate is that of folders; files say it themselves.
+    """
     if os.path.isdir(path):
         from maskedae.datasets.films.stills import Stills
 
-        return Stills(path)
+        return Stills(path, frame_rate)
     if decoder != "auto":
         return opener(decoder)(path)
     first: tuple[str, Refused] | None = None

@@ -105,7 +105,7 @@ def sought(
 
 def expected(packets: Iterator[Packet], index: Index, number: int) -> Iterator[Packet]:
     """Packets as long as they are those of the index, from a number on."""
-    due = zip(index.stamps[number:].tolist(), index.sizes[number:].tolist(), strict=True)
+    due = zip(index.stamps[number:], index.sizes[number:], strict=True)
     for packet, (stamp, size) in zip(packets, due, strict=False):
         if (packet.pts, packet.size) != (stamp, size):
             return

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskedae.data import BadSample
 from maskedae.datasets.films.describing import Facts
-from maskedae.datasets.films.film import Refused
+from maskedae.datasets.films.film import FRAME_RATE, Refused
 from maskedae.datasets.films.films import Decoder
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reading import Frames, Order
@@ -27,15 +27,20 @@ MODULE = "maskedae.datasets.films.child"
 class Reader:
     """Reads films, each within `limit` seconds; the process starts where and when it is needed.
 
-    It may be forked and pickled, but at a time serves one thread.
+    The frame rate is that of folders of pictures, which do not say. A reader may be forked and
+    pickled, but at a time serves one thread.
     """
 
-    def __init__(self, decoder: Decoder = "auto", limit: float = 60.0) -> None:
-        self.decoder, self.limit = decoder, limit
+    def __init__(
+        self, decoder: Decoder = "auto", limit: float = 60.0, frame_rate: float = FRAME_RATE
+    ) -> None:
+        if not frame_rate > 0:
+            raise ValueError(f"a frame rate is some frames per second, not {frame_rate:g}")
+        self.decoder, self.limit, self.frame_rate = decoder, limit, frame_rate
         self.child: Child | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"decoder": self.decoder, "limit": self.limit, "child": None}
+        return self.__dict__ | {"child": None}
 
     def read(
         self,
@@ -47,14 +52,14 @@ class Reader:
         short_side: int | None = None,
     ) -> Frames:
         """Decode clips, as many as chances (V, T), or this many views. Raises BadSample."""
-        order = Order(path, moments, chances, views, window, short_side, self.decoder)
-        frames = self._ask("clips", order)
+        how = (self.decoder, self.frame_rate)
+        frames = self._ask("clips", Order(path, moments, chances, views, window, short_side, *how))
         assert isinstance(frames, Frames)
         return frames
 
     def facts(self, path: str) -> Facts:
         """Say what a film is. Raises BadSample."""
-        found = self._ask("facts", path)
+        found = self._ask("facts", (path, self.frame_rate))
         assert isinstance(found, Facts)
         return found
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskedae.datasets.films.film import Pixels, Times
+from maskedae.datasets.films.film import FRAME_RATE, Film, Pixels, Refused, Times
 from maskedae.datasets.films.films import Decoder, open_film
 from maskedae.datasets.films.moments import Moments, within
 
@@ -18,7 +18,6 @@ class Frames(NamedTuple):
 
     pixels: Pixels  # (frames, H, W, 3)
     clips: NDArray[np.int64]  # (V, T) which of the pixels
-    seconds: Times  # (V, T) when they are shown, since the start of the film
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,33 @@ class Order:
     window: tuple[float, float] | None = None  # seconds between which the clips lie
     short_side: int | None = None  # what is larger is made this small
     decoder: Decoder = "auto"
+    frame_rate: float = FRAME_RATE  # of a folder of pictures
 
 
 def read_clips(order: Order) -> Frames:
     """Decode every frame once that a clip wants. Raises Refused."""
-    film = open_film(order.path, order.decoder)
+    film = film_of(order)
     try:
-        chosen = choose(order, film.times)
-        wanted, clips = np.unique(chosen, return_inverse=True)
-        pixels = film.frames(wanted.tolist(), shrunk(film.size, order.short_side))
-        return Frames(pixels, clips.reshape(chosen.shape), film.times[chosen])
+        return clips_of(film, order)
     finally:
         film.close()
+
+
+def film_of(order: Order) -> Film:
+    """Open the film of which clips are wanted. Raises Refused."""
+    return open_film(order.path, order.decoder, order.frame_rate)
+
+
+def clips_of(film: Film, order: Order) -> Frames:
+    """Decode clips of an open film; refuse them where most of their frames would be held ones."""
+    chosen = choose(order, film.times)
+    wanted, clips = np.unique(chosen, return_inverse=True)
+    before = film.lost
+    pixels = film.frames(wanted.tolist(), shrunk(film.size, order.short_side))
+    lost = film.lost - before
+    if 2 * lost > len(wanted):
+        raise Refused(f"{lost} of {len(wanted)} frames cannot be decoded")
+    return Frames(pixels, clips.reshape(chosen.shape))
 
 
 def choose(order: Order, times: Times) -> NDArray[np.int64]:

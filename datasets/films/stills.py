@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from maskedae.datasets.films.film import Pixels, Refused, hold, resized
+from maskedae.datasets.films.film import FRAME_RATE, Pixels, Refused, hold, resized
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
@@ -16,7 +16,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 class Stills:
     """Pictures in the order of the numbers in their names, at a rate that is given."""
 
-    def __init__(self, path: str, rate: float = 30.0) -> None:
+    def __init__(self, path: str, rate: float = FRAME_RATE) -> None:
         names = sorted(
             (name for name in os.listdir(path) if name.lower().endswith(EXTENSIONS)), key=natural
         )
