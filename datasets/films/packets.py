@@ -28,14 +28,14 @@ STRAY = 3
 
 @dataclass(frozen=True)
 class Index:
-    """Where the frames of a film are, in the order in which they are shown."""
+    """Where the frames of a film are, in the order of their showing, and packets in the file's."""
 
     pts: NDArray[np.int64]  # (frames,) time stamps
     packet: NDArray[np.int64]  # (frames,) number of the packet that holds it
     start: NDArray[np.int64]  # (frames,) number of the packet where decoding has to start
-    stamps: NDArray[np.int64]  # (packets,) time stamps in the order of the file, shown or not
+    stamps: NDArray[np.int64]  # (packets,) time stamps, shown or not
     sizes: NDArray[np.int64]  # (packets,) bytes
-    keys: NDArray[np.int64]  # numbers of packets where decoding can start
+    keys: NDArray[np.int64]  # numbers of the packets where decoding can start
     exact: bool = True  # time stamps name frames; otherwise frames are counted from the first
     closed: bool = True  # no frame needs another from before the key frame that it follows
 

@@ -11,6 +11,28 @@ from maskedae.datasets.films.moments import Moments
 
 BITS = 10
 SIDE = 16  # pixels of a block; two rows of five, and a mark in the corner
+KINDS = {
+    "b_frames.mp4": {"g": 12, "bf": 3},
+    "long_group.mp4": {"g": 250, "bf": 3, "frames": 300},
+    "pyramid.mp4": {"g": 48, "bf": 8, "b_pyramid": "normal"},
+    "open_groups.mp4": {"g": 12, "bf": 3, "x264_params": "open-gop=1"},
+    "unsteady.mp4": {"g": 12, "stamps": np.cumsum([40] * 20 + [200] * 20 + [20] * 20).tolist()},
+    "left.mp4": {"turns": 1},
+    "down.mp4": {"turns": 2},
+    "right.mp4": {"turns": 3},
+    "matroska.mkv": {"g": 12, "bf": 3},
+    "stream.ts": {"g": 12, "bf": 3},
+    "refreshed.ts": {"g": 20, "intra_refresh": 1},
+    "raw.h264": {"g": 12, "bf": 3},
+    "ten_bits.mp4": {"codec": "libx265", "pixels": "yuv420p10le", "g": 12},
+    "mpeg4.avi": {"codec": "mpeg4", "bf": 2, "g": 12},
+    "mpeg2.mpg": {"codec": "mpeg2video", "bf": 2, "g": 12},
+    "vp8.webm": {"codec": "libvpx", "g": 30, "auto_alt_ref": 1, "lag_in_frames": 16},
+    "vp9.webm": {"codec": "libvpx-vp9", "g": 12},
+    "av1.mkv": {"codec": "libsvtav1", "g": 12},
+    "motion.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "palette.gif": {"codec": "gif", "pixels": "rgb8"},
+}
 
 
 def picture(number):
@@ -56,6 +78,12 @@ def write(path, codec="libx264", frames=60, rate=25, stamps=None, turns=0, pixel
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return str(path)
+
+
+def make(folder, name):
+    """Write a film of one of the kinds, unless it is there."""
+    path = folder / name
+    return str(path) if path.exists() else write(path, **KINDS[name])
 
 
 class Films(Dataset):
