@@ -7,6 +7,9 @@ frames. 16 frames, 4 apart, the shorter side made 128 or 224. One process, one t
 turn over the same films, so that a busy machine slows them alike; what counts is the median of the
 ratios to the plain loop, which decodes every frame, and resizes the clip with torch. The thrifty
 loop does not set up a converter, with its threads, for every frame as `to_ndarray` does.
+
+Last come windows of one long film, larger than what is kept in memory: one after the other, and far
+apart. They should take as long, whatever their place, and far less than to read the file.
 """
 
 import argparse
@@ -31,6 +34,7 @@ from maskedae.datasets.films.reading import Order, read_clips, shrunk
 
 MOMENTS = Moments(frames=16, stride=4)
 MADE = 12  # films of each kind
+SECONDS, REPEATS = 10, 120  # of a film, and what makes a long one of it
 Way = Callable[[str, np.ndarray, int], object]
 
 
@@ -48,11 +52,12 @@ def main() -> None:
         compare(options.folder.name, some, 128, options.rounds)
         for gop in (12, 250):
             compare(f"made, key frames {gop} apart", make(folder, gop), 224, options.rounds)
+        browse(lengthen(make(folder, 50, crf=8, count=1)[0], f"{folder}/long.mp4"))
 
 
-def make(folder: str, gop: int) -> list[str]:
+def make(folder: str, gop: int, crf: int = 25, count: int = MADE) -> list[str]:
     """Write films of noise that moves: their paths."""
-    paths = [f"{folder}/{gop}-{number}.mp4" for number in range(MADE)]
+    paths = [f"{folder}/{gop}-{number}.mp4" for number in range(count)]
     for seed, path in enumerate(paths):
         rng = np.random.default_rng(seed)
         scene = rng.integers(0, 255, (30, 40, 3), np.uint8).repeat(16, 0).repeat(16, 1)
@@ -60,13 +65,47 @@ def make(folder: str, gop: int) -> list[str]:
         with av.open(path, "w") as container:
             stream = container.add_stream("libx264", rate=25)
             stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-            stream.options = {"g": str(gop), "preset": "medium", "crf": "25"}
+            stream.options = {"g": str(gop), "preset": "medium", "crf": str(crf)}
             for step in range(250):
                 picture = scene[step // 2 : step // 2 + 240, step : step + 320] + grain
                 frame = av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8))
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     return paths
+
+
+def lengthen(path: str, longer: str) -> str:
+    """Write a film over and over into one that is long: its path."""
+    with av.open(path) as source, av.open(longer, "w") as container:
+        video = source.streams.video[0]
+        stream = container.add_stream_from_template(video)
+        shift = round(SECONDS / video.time_base)
+        for repeat in range(REPEATS):
+            source.seek(0)
+            for packet in source.demux(video):
+                if packet.size:
+                    packet.pts, packet.dts = (t + repeat * shift for t in (packet.pts, packet.dts))
+                    packet.stream = stream
+                    container.mux(packet)
+    return longer
+
+
+def browse(path: str) -> None:
+    """Print seconds per window of 2 s."""
+    reader, moments = Reader(limit=600), Moments(16, stride=2)
+    start = time.perf_counter()
+    length = reader.facts(path).seconds
+    took, size = time.perf_counter() - start, Path(path).stat().st_size / 2**20
+    print(f"{length:.0f} s of film in {size:.0f} MB: {took:.2f} s to look through it")
+    places = {"neighbours": 0.6 * length + 2.0 * np.arange(20)}
+    places["far apart"] = np.random.default_rng(0).permutation(20) * (length / 20)
+    for name, starts in places.items():
+        times = [time.perf_counter()]
+        for second in starts.tolist():
+            reader.read(path, moments, window=(second, second + 2.0), short_side=224)
+            times.append(time.perf_counter())
+        print(f"  {name:10} {np.median(np.diff(times)):.3f} s per window", flush=True)
+    reader.close()
 
 
 def plain(path: str, chances: np.ndarray, short_side: int, thrifty: bool = False) -> object:
