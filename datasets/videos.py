@@ -58,15 +58,18 @@ class Videos:
     stride: int = 4
     """Frames from one frame of a clip to the next."""
     interval: float | None = None
-    """Seconds from one frame of a clip to the next, whatever the rate of a film; not the stride."""
+    """Seconds from one frame of a clip to the next, the nearest of a film of any rate; no stride."""
     segments: bool = False
     """A frame of each of as many equal parts of a film, as for Something-Something; no stride."""
     repeats: int = 1
     """Clips drawn of a film each time it is opened for training; each is a sample to the model."""
     test_views: tuple[int, int] = (1, 1)
     """Without augmentation: clips along a film x crops along the longer side, to be averaged."""
+    frame_rate: float = 30.0
+    """Frames per second of films that are folders of frames."""
     window: float | None = None
-    """Without augmentation: seconds into which films are cut, each a sample; by default whole."""
+    """Without augmentation: seconds into which films are cut, each a sample, the last one ending
+    with the film; by default films are whole."""
     hop: float | None = None
     """Seconds from the start of a window to that of the next; by default they touch."""
     mean: list[float] | None = None
@@ -187,7 +190,8 @@ class VideoSource:
             raise ValueError(f"{data.decoder} is not installed: {extra}, or data.decoder=auto")
         self.listing, self.augment, self.temporal = listing, augment, data.test_views[0]
         self.moments = Moments(shape[1], data.stride, data.interval, data.segments)
-        self.crop, self.reader = data.crop(shape, augment), Reader(data.decoder, data.timeout)
+        self.crop = data.crop(shape, augment)
+        self.reader = Reader(data.decoder, data.timeout, data.frame_rate)
         whole = -(-min(shape[2:]) * 8 // 7)
         self.short_side = (whole if data.short_side is None else data.short_side) or None
         repeats = data.repeats if augment else data.test_views[0] * data.test_views[1]
