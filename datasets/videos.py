@@ -58,7 +58,7 @@ class Videos:
     stride: int = 4
     """Frames from one frame of a clip to the next."""
     interval: float | None = None
-    """Seconds from one frame of a clip to the next, the nearest of a film of any rate; no stride."""
+    """Seconds from one frame of a clip to the next, in films of any rate; then no stride."""
     segments: bool = False
     """A frame of each of as many equal parts of a film, as for Something-Something; no stride."""
     repeats: int = 1
