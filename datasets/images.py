@@ -126,7 +126,11 @@ class Images:
     def view(self, shape: tuple[int, ...], augment: bool) -> Callable[[Tensor], Tensor]:
         """Make the function that brings a picture to size."""
         if len(shape) != 3 or shape[0] not in MODES:
-            raise ValueError(f"pictures are (1, 3 or 4 channels, height, width), not {shape}")
+            hint = ": this model takes clips, so a recipe of films would fit"
+            raise ValueError(
+                f"pictures are (1, 3 or 4 channels, height, width), not {shape}"
+                + (hint if len(shape) == 4 else "")
+            )
         size = shape[1:]
         if not augment:
             return partial(centre, size=size, share=self.eval_crop)
@@ -142,6 +146,9 @@ class Images:
     def signal(self, batch: Tensor) -> Tensor:
         return self.colours.normalise(batch)
 
+    def drawn(self, path: Path) -> list[Path]:
+        return [path]
+
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
         def cell(panel: Panel) -> Cell:
             return Cell(panel.caption, self.colours.pixels(panel.signal)[:3].movedim(0, -1))
@@ -149,7 +156,7 @@ class Images:
         cells = [[cell(panel) for panel in row] for row in rows]
         path.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(cells, note).save(path, format="PNG")
-        return [path]
+        return self.drawn(path)
 
     def readable(self, name: str) -> str:
         """Say in words what a class is that goes by its number in WordNet, as in ImageNet.
@@ -176,7 +183,7 @@ class ImageSource:
         self.shape = (1, *shape)
         self.spans: Tensor | None = None
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
-        self.unlabelled = listing.unlabelled
+        self.unlabelled, self.remarks = listing.unlabelled, listing.remarks
         self.fingerprint = listing.fingerprint
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ class Videos:
     labels: Kind = "class"
     """What a label in a list is: a class, classes separated by | or ;, or a number."""
     decoder: Literal["auto", "decord", "pyav", "torchcodec"] = "auto"
-    """What decodes; auto takes the fastest that opens a film."""
+    """What decodes; auto takes PyAV, and for codecs that it lacks what else is installed."""
     stride: int = 4
     """Frames from one frame of a clip to the next."""
     interval: float | None = None
@@ -99,15 +99,17 @@ class Videos:
     """More unreadable films than this end a run."""
 
     def __post_init__(self) -> None:
-        for name, least in (("repeats", 1), ("timeout", 1)):
+        for name, least in (("repeats", 1), ("stride", 1), ("timeout", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; {least} or more would fit")
         if min(self.test_views) < 1:
             raise ValueError(f"data.test_views are {self.test_views}; 1 or more each would fit")
-        for name in ("window", "hop"):
+        for name in ("interval", "window", "hop"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"data.{name} is {value}; some seconds would fit")
+        if self.segments and self.interval:
+            raise ValueError("data.segments and data.interval exclude each other; leave one out")
         if self.hop and not self.window:
             raise ValueError("data.hop needs data.window, in seconds")
 
@@ -161,20 +163,22 @@ class Videos:
     def readable(self, name: str) -> str:
         return name
 
-    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
-        """Write frames side by side as .png, and a film beside it, which is MP4 unless path is GIF.
+    def drawn(self, path: Path) -> list[Path]:
+        """Frames side by side as .png and a film, .mp4 or .gif; the path names either."""
+        kind = path.suffix.lower()
+        if kind not in (".png", ".mp4", ".gif"):
+            raise ValueError(f"films are drawn as .png and .mp4, or .gif, not as {path.name}")
+        return [path.with_suffix(".png"), path.with_suffix(".gif" if kind == ".gif" else ".mp4")]
 
-        The path names either of them.
-        """
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
         clips = [
             [(panel.caption, self.colours.pixels(panel.signal)[:3]) for panel in row]
             for row in rows
         ]
-        film = path.suffix.lower() if path.suffix.lower() in (".gif", ".mp4") else ".mp4"
-        written = [path.with_suffix(".png"), path.with_suffix(film)]
-        draw_strips(clips, note, written[0])
-        draw_film(clips, note, written[1])
-        return written
+        sheet, film = self.drawn(path)
+        draw_strips(clips, note, sheet)
+        draw_film(clips, note, film)
+        return [sheet, film]
 
 
 class VideoSource:
@@ -184,7 +188,11 @@ class VideoSource:
         self, data: Videos, listing: Listing, shape: tuple[int, ...], augment: bool
     ) -> None:
         if len(shape) != 4 or shape[0] not in (1, 3):
-            raise ValueError(f"clips are (1 or 3 channels, frames, height, width), not {shape}")
+            hint = "; --model.name names a model of clips, see maskedae models"
+            raise ValueError(
+                f"clips are (1 or 3 channels, frames, height, width), not {shape}"
+                + (hint if len(shape) == 3 else "")
+            )
         if data.decoder not in ("auto", *installed()):
             extra = f"pip install 'maskedae[{data.decoder}]'"
             raise ValueError(f"{data.decoder} is not installed: {extra}, or data.decoder=auto")
@@ -197,7 +205,8 @@ class VideoSource:
         repeats = data.repeats if augment else data.test_views[0] * data.test_views[1]
         self.shape: tuple[int, ...] = (repeats, *shape)
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
-        self.unlabelled, self.fingerprint = listing.unlabelled, listing.fingerprint
+        self.unlabelled, self.remarks = listing.unlabelled, listing.remarks
+        self.fingerprint = listing.fingerprint
         self.spans: Tensor | None = None
         if data.window and not augment:
             hop = data.hop or data.window

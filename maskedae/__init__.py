@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from maskedae.autoencoder import MaskedAutoencoder as MaskedAutoencoder
     from maskedae.masking import Mask as Mask
     from maskedae.masking import RandomMasker as RandomMasker
+    from maskedae.tubes import SlotMasker as SlotMasker
+    from maskedae.tubes import TubeMasker as TubeMasker
     from maskedae.weights import load as load
     from maskedae.zoo import create_model as create_model
     from maskedae.zoo import list_models as list_models
@@ -21,6 +23,8 @@ HOMES = {
     "MaskedAutoencoder": "autoencoder",
     "Mask": "masking",
     "RandomMasker": "masking",
+    "SlotMasker": "tubes",
+    "TubeMasker": "tubes",
     "create_model": "zoo",
     "list_models": "zoo",
     "load": "weights",

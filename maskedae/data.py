@@ -31,6 +31,7 @@ class Source(Protocol):
     unlabelled: str  # why there are no labels; empty where there are
     fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
+    remarks: str  # what was left out, or taken in a way that may surprise; empty without
     shape: tuple[int, ...]  # of what `read` returns: (views, C, *size)
     # (len, 2) float64, the seconds from which to which a sample lies in its file; None where a
     # sample is a whole file.
@@ -73,6 +74,10 @@ class Data(Protocol):
 
     def readable(self, name: str) -> str:
         """Say the name of a class in words that people use."""
+        ...
+
+    def drawn(self, path: Path) -> list[Path]:
+        """Say which files a figure of that name takes. Raises ValueError for names of no figure."""
         ...
 
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:

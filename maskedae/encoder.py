@@ -53,6 +53,8 @@ class Encoder(nn.Module):
                 f"{(self.embed.weight.shape[1], *size)}; create_model and load take size=..., "
                 f"channels=... to build one that fits"
             )
+        if not signal.is_floating_point():
+            raise ValueError(f"an encoder takes normalised values, not {signal.dtype}")
         patches = self.embed(signal, visible) + self.positions(visible)
         if self.class_token is None:
             return patches

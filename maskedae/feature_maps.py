@@ -15,6 +15,7 @@ from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers
 from maskedae.loading import Skipped
 from maskedae.opening import Opened
+from maskedae.viewing import refuse_to_replace
 
 PCA_NOTE = (
     "Three principal components of the patches' features as red, green and blue, fitted over all "
@@ -77,6 +78,7 @@ def principal_colours(maps: Tensor) -> Tensor:
 def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each the colours of its patches in every layer."""
     layers = choose_layers(opened.encoder, opened.options.layers)
+    refuse_to_replace(source, opened.data.drawn(path))
     samples, skipped = read_some(opened, source, most)
     rows = [[Panel(name, signal)] for name, signal in samples]
     found = list[list[Tensor]]()
@@ -123,6 +125,7 @@ def attention_maps(encoder: Encoder, signal: Tensor, layers: list[int]) -> list[
 def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each where every head looks; a row for each layer."""
     layers = choose_layers(opened.encoder, opened.options.layers)
+    refuse_to_replace(source, opened.data.drawn(path))
     samples, skipped = read_some(opened, source, most)
     colour = glow if opened.shape[0] > 1 else (lambda values: values.unsqueeze(0))
     rows = []

@@ -33,8 +33,10 @@ def inflate(still: Encoder, moving: Encoder) -> Report:
     named = {f"encoder.{name}": tensor for name, tensor in state.items()}
     fill(nn.ModuleDict({"encoder": moving}), named, report)
     heads = [encoder.blocks[0].attn.heads for encoder in (still, moving)]
-    if not report.complete or heads[0] != heads[1]:
+    if heads[0] != heads[1]:
         raise ValueError(f"blocks with {heads[0]} heads do not fit those with {heads[1]}: {report}")
+    if not report.complete:
+        raise ValueError(f"the two models are of other builds: {report}")
     return report
 
 

@@ -22,6 +22,7 @@ from maskedae.labelling import class_names, labels_of, why_unlabelled
 from maskedae.lists import gather
 from maskedae.scanning import Rows, Wanted
 
+EXPECTED = ("system file", "hidden folder")  # that nobody misses
 HELD_OUT = ("val", "valid", "validation", "test")
 
 
@@ -41,6 +42,7 @@ class Listing:
     shares: list[tuple[int, float]]  # per root: its samples, its weight
     ignored: dict[str, int]  # extension, or what else was wrong: how many files
     unlabelled: str  # why there are no labels; empty where there are
+    framed: bool = False  # whether samples are folders of frames
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,6 +53,14 @@ class Listing:
         digest = hashlib.blake2b(self.text.numpy().data, digest_size=16)
         digest.update(self.offsets.numpy().data)
         return digest.hexdigest()
+
+    @property
+    def remarks(self) -> str:
+        """What was left out, and whether folders are samples, in words."""
+        left = {kind: count for kind, count in self.ignored.items() if kind not in EXPECTED}
+        found = [f"left out: {', '.join(f'{left[kind]} {kind}' for kind in sorted(left))}"]
+        framed = ["folders that hold nothing but pictures are samples, too: films of these frames"]
+        return "; ".join(found * bool(left) + framed * self.framed)
 
     def path(self, index: int) -> str:
         """Say where a sample lies."""
@@ -171,6 +181,7 @@ def pack(
         shares=list(zip(counts, map(float, weights), strict=True)),
         ignored=dict(sum((part.ignored for part in parts), Counter())),
         unlabelled=reason,
+        framed=any(part.framed for part in parts),
     )
 
 

@@ -22,8 +22,13 @@ def grid_of(size: tuple[int, ...], patch: tuple[int, ...]) -> tuple[int, ...]:
     >>> grid_of((224, 160), (16, 16))
     (14, 10)
     """
-    if len(size) != len(patch) or any(s % p or s < p for s, p in zip(size, patch, strict=True)):
-        fits = tuple(max(round(s / p), 1) * p for s, p in zip(size, patch, strict=False))
+    if len(size) != len(patch):
+        raise ValueError(
+            f"patches of {patch} have {len(patch)} sides, a signal of {size} has {len(size)}; as "
+            f"many would fit"
+        )
+    if any(s % p or s < p for s, p in zip(size, patch, strict=True)):
+        fits = tuple(max(round(s / p), 1) * p for s, p in zip(size, patch, strict=True))
         raise ValueError(f"patches of {patch} do not tile a signal of {size}; {fits} would fit")
     return tuple(s // p for s, p in zip(size, patch, strict=True))
 

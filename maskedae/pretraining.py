@@ -103,6 +103,7 @@ def describe_data(source: Source, task: Pretraining) -> str:
         f"masker    {task.model.masker}\n"
         f"data      {len(source)} samples{many}, {classes}; held out: {held_out}"
     )
+    text += f"\n          {source.remarks}" if source.remarks else ""
     if source.labels is not None and len(source.classes) == 1:
         text += f"\nwarning   all samples are of one class, {source.classes[0]}: no kNN score"
     return text

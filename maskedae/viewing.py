@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
 from maskedae.classifier import Classifier
-from maskedae.data import PLACES, BadSample, Data
+from maskedae.data import PLACES, BadSample, Data, Source
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
 from maskedae.masking import Masker
@@ -59,6 +59,15 @@ def parse_with_data(parser: ArgumentParser, arguments: list[str]) -> tuple[Names
         raise ValueError(str(error).strip()) from error
 
 
+def refuse_to_replace(source: Source, written: Sequence[Path]) -> None:
+    """Raise ValueError if a figure would replace what it is to show."""
+    names = {path.name for path in written}
+    for index in range(len(source)):
+        shown = Path(source.name(index))
+        if shown.name in names and shown.resolve() in [path.resolve() for path in written]:
+            raise ValueError(f"the figure would replace {shown}, which it shows; take another name")
+
+
 def at_ratios(
     masker: Any, ratios: list[float] | None, usual: Sequence[float], grid: tuple[int, ...]
 ) -> list[Masker]:
@@ -74,12 +83,11 @@ def at_ratios(
         return [masker]
     if ratios:
         return [replace(masker, ratio=ratio) for ratio in ratios]
-    fitting = list[Masker]()
+    fitting = dict[int, Masker]()  # by how much is visible: on a small grid some are the same
     for at in (replace(masker, ratio=ratio) for ratio in usual):
         with suppress(ValueError):
-            at(1, grid)
-            fitting.append(at)
-    return fitting or [masker]
+            fitting.setdefault(at(1, grid).visible.shape[1], at)
+    return list(fitting.values()) or [masker]
 
 
 def draw_reconstructions(
@@ -106,6 +114,7 @@ def draw_reconstructions(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     source = data.files(files, loaded.config.shape)
+    refuse_to_replace(source, data.drawn(out))
     usual = model_file(loaded.name).RATIOS
     maskers = at_ratios(masker or model.masker, ratios, usual, model.encoder.grid)
     rows, skipped = [], list[Skipped]()
@@ -117,6 +126,8 @@ def draw_reconstructions(
             continue
         signal = data.signal(sample[:1].to(device))[0]
         name = Path(source.name(index)).name
+        if source.spans is not None:
+            name += " {:.2f}-{:.2f} s".format(*source.spans[index].tolist())
         rows.append(imagine_row(model, signal, name, maskers, seed + index, oracle))
     if not rows:
         raise ValueError(f"none of the files can be read: {skipped[0].name}: {skipped[0].reason}")

@@ -12,6 +12,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 import maskedae
+from maskedae import create_model
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
 from maskedae.cli import main
@@ -126,3 +127,47 @@ def test_the_doctor_decodes_films(place, capsys):
     assert main(["doctor", str(place / "films"), "--fresh", "--workers", "1"]) == 1
     said = capsys.readouterr().out
     assert "film: 18 can be read" in said and "broken.mp4: text, not a film" in said
+
+
+def test_no_figure_replaces_what_it_shows(place, tmp_path, capsys):
+    film = tmp_path / "film.mp4"
+    film.write_bytes((place / "films/val/dark/0.mp4").read_bytes())
+    before = film.read_bytes()
+    for out in ("film.png", "film.mp4"):
+        assert main(["reconstruct", str(place / "run"), str(film), "--out", str(tmp_path / out)])
+        assert "would replace" in capsys.readouterr().err
+    assert main(["embed", str(place / "run"), str(film), "--pca", str(tmp_path / "film.png")])
+    assert film.read_bytes() == before
+    assert main(["reconstruct", str(place / "run"), str(film), "--out", str(tmp_path / "a.avi")])
+    assert ".mp4, or .gif" in capsys.readouterr().err
+
+
+def test_from_pictures_to_films(place, tmp_path, capsys):
+    still = create_model(
+        "mae_vit_tiny_patch16", size=(16, 16), patch=(8, 8), width=32, depth=2, heads=2
+    )
+    still.save_pretrained(tmp_path / "still")
+    command = ["finetune", "finetune_tiny_films", "--init", str(tmp_path / "still")]
+    command += ["--data.root", str(place / "films"), "--data.max_bad_share=0.5", *BRIEF]
+    assert main([*command, "--out", str(tmp_path / "no")]) == 1
+    assert "--model.name names a model of clips" in capsys.readouterr().err
+    clips = ["--model.name=mae_st_vit_base_patch16", "--model.size=[4, 16, 16]"]
+    assert main([*command, *clips, "--out", str(tmp_path / "run"), "--train.trackers=[]"]) == 0
+    assert "spread: embed" in capsys.readouterr().out
+
+
+def test_what_was_left_out_is_told(place, tmp_path, capsys):
+    films = place / "films/train"
+    rows = [f"dark,{number},0,10,train" for number in range(8)]
+    (films / "k.csv").write_text("label,youtube_id,time_start,time_end,split\n" + "\n".join(rows))
+    out = [
+        "--out",
+        str(tmp_path / "run"),
+        *TINY,
+        *BRIEF,
+        "--train.epochs=1",
+        "--train.batch_size=2",
+    ]
+    assert main(["pretrain", "videomae_tiny_64px", "--data.root", str(films / "k.csv"), *out]) == 0
+    assert "left out: 2 listed, but not there" in capsys.readouterr().out
+    (films / "k.csv").unlink()

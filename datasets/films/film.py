@@ -1,6 +1,7 @@
 """What the decoders have in common: a film is frames with times, in the order of their showing."""
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from typing import Protocol
@@ -96,8 +97,9 @@ def agree(count: int, size: tuple[int, ...], film: Film) -> None:
 
 
 def first_line(error: Exception) -> Refused:
-    """Keep the first line of what a decoder says: the rest is where in its code it was."""
-    return Refused((str(error).splitlines() or [type(error).__name__])[0])
+    """Keep the first line of what a decoder says: the rest, and what it begins with, is where."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return Refused(re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", line))
 
 
 def hold(pixels: Pixels, good: NDArray[np.bool_]) -> int:

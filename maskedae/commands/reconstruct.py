@@ -44,6 +44,11 @@ def main(arguments: list[str]) -> int:
 
     options, loaded = parse_with_data(parser, arguments)
     made, ratio = parser.instantiate(options), options.mask_ratio
+    asked = [ratio] if isinstance(ratio, float) else ratio or []
+    if wrong := [share for share in asked if not 0 < share < 1]:
+        raise ValueError(f"--mask_ratio is {wrong[0]}; a share between 0 and 1 would fit")
+    if options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a folder; name a file in it")
     if options.most < 1:
         raise ValueError(f"--most is {options.most}; 1 or more would fit")
     written, skipped = draw_reconstructions(
@@ -52,7 +57,7 @@ def main(arguments: list[str]) -> int:
         files=options.files,
         out=options.out,
         masker=made.masker,
-        ratios=[ratio] if isinstance(ratio, float) else ratio,
+        ratios=asked or None,
         seed=options.seed,
         most=options.most,
         oracle=options.oracle,

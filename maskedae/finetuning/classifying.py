@@ -99,10 +99,10 @@ def match_labels(answers: Answers, source: Source) -> Tensor:
     number = {name: index for index, name in enumerate(answers.classes)}
     unknown = [name for name in source.classes if name not in number]
     if unknown:
-        known = ", ".join(answers.classes[:6])
+        known = ", ".join(answers.classes[:6]) + (", ..." if len(answers.classes) > 6 else "")
         raise ValueError(
             f"the classifier does not know {len(unknown)} of {len(source.classes)} classes, "
-            f"{', '.join(unknown[:6])}; it knows {known}, ..."
+            f"{', '.join(unknown[:6])}; it knows {known}"
         )
     places = torch.tensor([number[name] for name in source.classes])
     if kind == "class":

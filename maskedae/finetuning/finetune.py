@@ -181,5 +181,7 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
     launch.say(describe(recipe, model, accelerator))
     if accelerator.is_main_process and not launch.goes_on:
         launch.say(audit(answers, source, held_out))
+        if source.remarks:
+            launch.say(f"          {source.remarks}")
     extra = {"head": model.description, **heritage(model, launch)}
     return run_training(task, source, recipe.train, launch, accelerator, extra)
