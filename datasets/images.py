@@ -113,10 +113,8 @@ class Images:
     @cached_property
     def splits(self) -> Splits:
         """What there is to train on and to hold out."""
-        if not self.root:
-            raise ValueError("say where the pictures are: --data.root DIR")
         return open_splits(
-            [self.root] if isinstance(self.root, str) else self.root,
+            self.root,
             self.wanted,
             val_root=self.val_root,
             weights=self.weights,

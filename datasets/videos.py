@@ -133,10 +133,8 @@ class Videos:
     @cached_property
     def splits(self) -> Splits:
         """What there is to train on and to hold out."""
-        if not self.root:
-            raise ValueError("say where the films are: --data.root DIR")
         return open_splits(
-            [self.root] if isinstance(self.root, str) else self.root,
+            self.root,
             self.wanted,
             val_root=self.val_root,
             weights=self.weights,

@@ -97,7 +97,7 @@ class Splits(NamedTuple):
 
 
 def open_splits(
-    roots: Sequence[str],
+    root: str | Sequence[str] | None,
     wanted: Wanted,
     *,
     val_root: str | Sequence[str] | None = None,
@@ -106,12 +106,16 @@ def open_splits(
 ) -> Splits:
     """List the samples of all roots, with one numbering of classes for both splits.
 
-    Held out is `val_root`; else what roots bring along, in `val/` or the like next to `train/`;
-    else, where there are labels, a share that depends on each path alone. Weights say how often
-    the roots are drawn, relative to each other; by default, as often as they have samples.
+    One root or several. Held out is `val_root`; else what roots bring along, in `val/` or the like
+    next to `train/`; else, where there are labels, a share that depends on each path alone. Weights
+    say how often the roots are drawn, relative to each other; by default, as often as they have
+    samples. Raises ValueError where there are none.
     """
     if not 0 <= held_out_share < 1:
         raise ValueError(f"cannot hold out a share of {held_out_share}: it must lie in [0, 1)")
+    if not root:
+        raise ValueError("say where the samples are: --data.root DIR")
+    roots = [root] if isinstance(root, str) else root
     pairs = [split_folders(os.path.expanduser(root)) for root in roots]
     train = [gather(first, wanted) for first, _ in pairs]
     brought = [second for _, second in pairs if second]
