@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]
+from torchcodec.decoders import VideoDecoder
 
 from maskedae.datasets.films.film import Pixels, Refused, agree, first_line, hold, resized
 from maskedae.datasets.films.packets import demux, look, opened, refusing, timing
