@@ -10,7 +10,7 @@ import torch
 from maskedae import create_model
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
-from maskedae.models.layouts.mae_facts import measure
+from maskedae.models.layouts.mae_facts import find_size, measure
 from maskedae.models.layouts.mae_official import OFFICIAL
 from maskedae.optim import learning_rate
 from maskedae.patches import patchify
@@ -148,9 +148,9 @@ def test_initialisation():
 def test_official_names_round_trip(filled):
     state = filled().state_dict()
     back, left_out = OFFICIAL.to_ours(OFFICIAL.to_theirs(state))
-    settings = measure(back, {}, {})
+    settings, rows = measure(back), back["encoder.positions.table"].shape[1]
     assert not left_out
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
-    assert settings["size"] == (32, 32) and settings["depth"] == 2
+    assert find_size(rows, settings["patch"], []) == (32, 32) and settings["depth"] == 2
     assert settings["decoder_width"] == 16 and settings["decoder_depth"] == 1
