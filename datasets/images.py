@@ -92,6 +92,8 @@ class Images:
     max_bad_share: float = 0.05
     """More unreadable pictures than this end a run."""
 
+    repeats = 1
+
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out
         return None if listing is None else ImageSource(listing, shape, self.view(shape, augment))

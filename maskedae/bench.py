@@ -106,7 +106,7 @@ class Bench:
         self.accelerator = make_accelerator(recipe.train, Path())
         self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
         micro = max(self.train.batch_size // (self.train.accumulate * self.processes), 1)
-        self.views = getattr(recipe.data, "repeats", 1)  # of a sample, each one to the model
+        self.views = recipe.data.repeats  # of a sample, each one to the model
         if self.device.type == "cpu":
             values = self.views * prod(recipe.model.shape)
             micro = max(1, min(micro, MOST, LARGEST // values))

@@ -59,6 +59,7 @@ class Data(Protocol):
     """One kind of data, as the `data` section of a recipe describes it."""
 
     max_bad_share: float  # more unreadable samples than this end a run
+    repeats: int  # views of a sample in training
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         """Open a split for signals of shape (C, *size); None if there is nothing held out."""

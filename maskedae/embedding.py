@@ -28,7 +28,7 @@ def embed(opened: Opened, sources: Sources, out: Path, pools: list[Pooling]) -> 
     if "patches" in pools and any(source.shape[0] > 1 for source in sources.values()):
         raise ValueError(
             "patches of several views of a sample are not the same places, so there is no mean of "
-            "them; --data.test_views='[1, 1]' would fit"
+            "them; one view of each would fit"
         )
     key = opened.key(sources, layers) | {"pools": pools}
     batch_size = options.batch_size or batch_for(next(iter(sources.values())))

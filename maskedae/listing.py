@@ -59,7 +59,7 @@ class Listing:
         """What was left out, and whether folders are samples, in words."""
         left = {kind: count for kind, count in self.ignored.items() if kind not in EXPECTED}
         found = [f"left out: {', '.join(f'{left[kind]} {kind}' for kind in sorted(left))}"]
-        framed = ["folders that hold nothing but pictures are samples, too: films of these frames"]
+        framed = ["folders that hold nothing but frames are samples, too"]
         return "; ".join(found * bool(left) + framed * self.framed)
 
     def path(self, index: int) -> str:

@@ -7,6 +7,7 @@ from torch import nn
 
 from maskedae.attention import set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
+from maskedae.colours import Colours
 from maskedae.decoder import Decoder
 from maskedae.encoder import Encoder
 from maskedae.masking import Masker
@@ -16,8 +17,6 @@ from maskedae.retargeting import Rescaled
 from maskedae.targets import NormalizedChannels, Pixels
 from maskedae.transformer import Tower
 from maskedae.tubes import TubeMasker
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def build(config: VideoMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
     encoder = Tower(config.width, config.depth, config.heads, eps=eps)
     decoder = Tower(config.decoder_width, config.decoder_depth, config.decoder_heads, eps=eps)
     normalized, plain = NormalizedChannels(config.patch), Pixels(config.patch)
-    mean, std = statistics(config)
+    mean, std = map(tuple, Colours(config.mean, config.std).of(config.channels))
     model = MaskedAutoencoder(
         encoder=Encoder(
             PatchEmbed(config.channels, config.patch, encoder.width),
@@ -118,16 +117,6 @@ def build(config: VideoMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
     initialise(model)
     set_kernel(model, config.attention)
     return model
-
-
-def statistics(config: VideoMAEConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of every channel; of those that are not colours, ImageNet's average."""
-    colour = config.channels == 3
-    mean, std = IMAGENET if colour else ((0.449,), (0.226,))
-    pair = (config.mean or mean, config.std or std)
-    if wrong := [values for values in pair if len(values) not in (1, config.channels)]:
-        raise ValueError(f"{wrong[0]} are {len(wrong[0])} values for {config.channels} channels")
-    return pair
 
 
 def initialise(model: MaskedAutoencoder) -> None:

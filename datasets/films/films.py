@@ -20,6 +20,7 @@ EXTENSIONS = frozenset(f".{name}" for name in CONTAINERS.split())
 STARTS = (b"\x1aE\xdf\xa3", b"GIF8", b"FLV\x01", b"OggS", b"\0\0\x01\xba", b"\0\0\x01\xb3")
 BRANDS = (b"ftyp", b"moov", b"mdat", b"wide")  # at the fifth byte of MP4 and its kin
 SOUND_OR_PICTURE = (b"M4A ", b"M4B ", b"avif", b"avis", b"heic", b"mif1")
+SAID: set[tuple[str, str]] = set()  # decoders, of which one has taken what the other refused
 WINDOWS_MEDIA = bytes.fromhex("3026b2758e66cf11")
 
 
@@ -73,17 +74,10 @@ def installed() -> tuple[str, ...]:
     return tuple(name for name in ORDER if find_spec(LIBRARIES[name]))
 
 
-@cache
-def tell_once(decoder: str, other: str) -> list[str]:
-    """What has been said of two decoders: one line for each process."""
-    return []
-
-
 def tell(decoder: str, other: str, reason: str) -> None:
-    """Say once that a decoder refused a film that another takes."""
-    said = tell_once(decoder, other)
-    if not said:
-        said.append(reason)
+    """Say once in a process that a decoder refused a film that another takes."""
+    if (decoder, other) not in SAID:
+        SAID.add((decoder, other))
         print(f"{decoder} refuses what {other} takes, first {reason}", file=sys.stderr)
 
 

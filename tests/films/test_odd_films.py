@@ -1,7 +1,6 @@
 import csv
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numbered  # noqa: E402
 
 from maskedae.datasets.films.film import Refused  # noqa: E402
-from maskedae.datasets.films.films import LIBRARIES, ORDER, open_film  # noqa: E402
+from maskedae.datasets.films.films import ORDER, open_film  # noqa: E402
 from maskedae.datasets.films.moments import Moments  # noqa: E402
 from maskedae.datasets.films.reading import WORTH, Order, read_clips  # noqa: E402
 
@@ -22,9 +21,7 @@ needs_data = pytest.mark.skipif(not BAD.is_dir(), reason=f"no test data at {BAD}
 
 @pytest.fixture(params=ORDER)
 def decoder(request):
-    if not find_spec(LIBRARIES[request.param]):
-        pytest.skip(f"{request.param} is not installed")
-    return request.param
+    return numbered.loadable(request.param)
 
 
 def test_folders_of_stills_are_films_in_the_order_of_their_numbers(tmp_path):
