@@ -9,32 +9,46 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Queries, keys, values (B, heads, N, d), and what is added to their scores, (B, heads, N, N) or
+# what spreads to it.
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
-def eager(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Attention written out, with its maps: 3 x (B, heads, N, d) -> (.., N, d), (.., N, N)."""
-    maps = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(dim=-1)
+    scores = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
+    maps = (scores if bias is None else scores + bias).softmax(dim=-1)
     return maps @ v, maps
 
 
-def _eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return eager(q, k, v)[0]
+def _eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    return eager(q, k, v, bias)[0]
 
 
-def _xformers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _xformers(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     from xformers.ops import memory_efficient_attention  # an extra, not a dependency
 
+    if bias is not None:
+        bias = bias.expand(*q.shape[:3], k.shape[2]).contiguous()
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return memory_efficient_attention(q, k, v).transpose(1, 2)
+    return memory_efficient_attention(q, k, v, attn_bias=bias).transpose(1, 2)
 
 
 def _pinned(backend: SDPBackend) -> Kernel:
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         with sdpa_kernel(backend):
-            return F.scaled_dot_product_attention(q, k, v)
+            return F.scaled_dot_product_attention(q, k, v, bias)
 
     return attend
+
+
+def shut_out(present: Tensor, dtype: torch.dtype) -> Tensor:
+    """A bias that lets nothing attend to absent tokens: (B, N) bool -> (B, 1, 1, N).
+
+    It is finite, so that attention among absent tokens alone is, too.
+    """
+    bias = torch.zeros(present.shape, dtype=dtype, device=present.device)
+    return bias.masked_fill(~present, torch.finfo(dtype).min / 2)[:, None, None]
 
 
 KERNELS: dict[str, Kernel] = {
@@ -66,12 +80,15 @@ class Attention(nn.Module):
         q, k, v = self.qkv.bias.chunk(3)
         return torch.cat([q, k.detach(), v])
 
-    def forward(self, x: Tensor, last: int | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); where only the last K ask, (B, K, D)."""
+    def forward(self, x: Tensor, last: int | None = None, bias: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); where only the last K ask, (B, K, D).
+
+        `bias` is added to the scores, see `Kernel`.
+        """
         parts = F.linear(x, self.qkv.weight, self._bias()).chunk(3, dim=-1)
         q, k, v = (rearrange(part, "b n (h d) -> b h n d", h=self.heads) for part in parts)
         q = q if last is None else q[:, :, -last:]
-        return self.proj(rearrange(self.kernel(q, k, v), "b h n d -> b n (h d)"))
+        return self.proj(rearrange(self.kernel(q, k, v, bias), "b h n d -> b n (h d)"))
 
 
 def set_kernel(model: nn.Module, name: str) -> None:
@@ -89,7 +106,7 @@ def try_kernels(model: nn.Module, device: torch.device, dtype: torch.dtype) -> N
     for kernel in {layer.kernel for layer in layers}:
         x = torch.zeros(1, 1, 8, 64, device=device, dtype=dtype)
         try:
-            kernel(x, x, x)
+            kernel(x, x, x, None)
         except ImportError as error:
             raise ValueError(f"{error}: pip install 'maskedae[xformers]'") from error
         except (RuntimeError, NotImplementedError) as error:
@@ -102,8 +119,8 @@ def record_maps(model: nn.Module) -> Iterator[list[Tensor]]:
     """Collect the attention maps (B, heads, N, N) of every layer, in the order they run."""
     maps: list[Tensor] = []
 
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        out, weights = eager(q, k, v)
+    def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        out, weights = eager(q, k, v, bias)
         maps.append(weights)
         return out
 

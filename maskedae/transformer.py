@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from maskedae.attention import Attention
+from maskedae.attention import Attention, shut_out
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,24 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(tower.width, eps=tower.eps)
         self.mlp = Mlp(tower.width, int(tower.width * tower.mlp_ratio))
 
-    def forward(self, x: Tensor, last: int | None = None, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        last: int | None = None,
+        keep: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
         """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D).
 
-        `keep` (B, 2) scales what attention and MLP add, to nothing where a path is dropped.
+        `keep` (B, 2) scales what attention and MLP add, to nothing where a path is dropped; `bias`
+        is added to the scores of attention.
         """
         kept = x if last is None else x[:, -last:]
         if keep is None:
-            x = kept + self.attn(self.norm1(x), last)
+            x = kept + self.attn(self.norm1(x), last, bias)
             return x + self.mlp(self.norm2(x))
         first, second = keep[:, :, None, None].unbind(1)
-        x = kept + self.attn(self.norm1(x), last) * first
+        x = kept + self.attn(self.norm1(x), last, bias) * first
         return x + self.mlp(self.norm2(x)) * second
 
 
@@ -85,20 +92,43 @@ class Blocks(nn.ModuleList):
         return ((noise >= rates) / (1 - rates)).to(x.dtype)
 
     def step(
-        self, number: int, x: Tensor, keeps: Tensor | None = None, last: int | None = None
+        self,
+        number: int,
+        x: Tensor,
+        keeps: Tensor | None = None,
+        last: int | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Run one block, forgetting its activations if they are to be computed again."""
         keep = None if keeps is None else keeps[:, number]
         if self.checkpointing and self.training:
-            return checkpoint(self[number], x, last, keep, use_reentrant=False)
-        return self[number](x, last, keep)
+            return checkpoint(self[number], x, last, keep, bias, use_reentrant=False)
+        return self[number](x, last, keep, bias)
 
-    def forward(self, x: Tensor, last: int | None = None, noise: Tensor | None = None) -> Tensor:
-        """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D)."""
-        keeps = self.keeps(x, noise)
+    def forward(
+        self,
+        x: Tensor,
+        last: int | None = None,
+        noise: Tensor | None = None,
+        present: Tensor | None = None,
+    ) -> Tensor:
+        """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D).
+
+        Nothing attends to tokens that are not `present` (B, N).
+        """
+        keeps, bias = self.keeps(x, noise), bias_for(x, present)
         for number in range(len(self)):
-            x = self.step(number, x, keeps, last if number + 1 == len(self) else None)
+            x = self.step(number, x, keeps, last if number + 1 == len(self) else None, bias)
         return x
+
+
+def bias_for(x: Tensor, present: Tensor | None) -> Tensor | None:
+    """What keeps attention in these tokens from those that are absent, if any may be."""
+    if present is None:
+        return None
+    device = x.device.type
+    mixed = torch.is_autocast_enabled(device)
+    return shut_out(present, torch.get_autocast_dtype(device) if mixed else x.dtype)
 
 
 def init_linear(module: nn.Module) -> None:
