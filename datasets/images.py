@@ -93,6 +93,8 @@ class Images:
     """More unreadable pictures than this end a run."""
 
     repeats = 1
+    noise_size = 0
+    ragged = False
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out
@@ -143,7 +145,7 @@ class Images:
             ]
         )
 
-    def signal(self, batch: Tensor) -> Tensor:
+    def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.colours.normalise(batch)
 
     def drawn(self, path: Path) -> list[Path]:

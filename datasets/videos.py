@@ -98,6 +98,9 @@ class Videos:
     max_bad_share: float = 0.05
     """More unreadable films than this end a run."""
 
+    noise_size = 0
+    ragged = False
+
     def __post_init__(self) -> None:
         for name, least in (("repeats", 1), ("stride", 1), ("timeout", 1)):
             if getattr(self, name) < least:
@@ -155,7 +158,7 @@ class Videos:
         ]
         return partial(alone, v2.Compose(steps))
 
-    def signal(self, batch: Tensor) -> Tensor:
+    def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.colours.normalise(batch)
 
     def readable(self, name: str) -> str:

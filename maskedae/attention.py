@@ -42,15 +42,6 @@ def _pinned(backend: SDPBackend) -> Kernel:
     return attend
 
 
-def shut_out(present: Tensor, dtype: torch.dtype) -> Tensor:
-    """A bias that lets nothing attend to absent tokens: (B, N) bool -> (B, 1, 1, N).
-
-    It is finite, so that attention among absent tokens alone is, too.
-    """
-    bias = torch.zeros(present.shape, dtype=dtype, device=present.device)
-    return bias.masked_fill(~present, torch.finfo(dtype).min / 2)[:, None, None]
-
-
 KERNELS: dict[str, Kernel] = {
     "sdpa": F.scaled_dot_product_attention,
     "sdpa-flash": _pinned(SDPBackend.FLASH_ATTENTION),

@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.decoder import Decoder
 from maskedae.encoder import Encoder
 from maskedae.hub import Hub
 from maskedae.masking import Mask, Masker
+from maskedae.ragged import blank, sample_mean, spare, squared_error
 from maskedae.targets import Target
 
 
@@ -55,10 +55,17 @@ class MaskedAutoencoder(nn.Module, Hub):
         """(B, C, *size) -> loss, prediction (B, M, P), mask."""
         mask = mask or self.draw_mask(len(signal), noise, generator)
         mask = Mask(*(index.to(signal.device) for index in mask))
-        prediction = self.decoder(self.encoder.forward_features(signal, mask.visible), mask)
-        target = self.target(signal, mask.hidden)
-        loss = F.mse_loss(prediction.float(), target.float())
-        return Output(loss, prediction, mask, {"baseline": patch_mean_error(target)})
+        present = self.encoder.present(signal)
+        if present is not None:
+            mask, whole = spare(mask, present), signal.nan_to_num()
+        else:
+            whole = signal
+        latent = self.encoder.forward_features(signal, mask.visible)
+        prediction = self.decoder(latent, mask, present)
+        target = self.target(whole, mask.hidden)
+        asked = None if present is None else present.gather(1, mask.hidden)
+        loss = squared_error(prediction.float(), target.float(), asked)
+        return Output(loss, prediction, mask, {"baseline": patch_mean_error(target, asked)})
 
     def sections(self) -> dict[str, Any]:
         """The masker, if plain values describe it."""
@@ -73,11 +80,13 @@ class MaskedAutoencoder(nn.Module, Hub):
 
         Hidden values of the signal are not used, unless `oracle` lends their mean and deviation.
         """
+        present = self.encoder.present(signal)
         latent = self.encoder.forward_features(signal, mask.visible)
-        imagined = self.decoder.imagine(latent, mask).float()
+        imagined = blank(self.decoder.imagine(latent, mask, present).float(), present)
         return self.target.restore(imagined, signal, mask, oracle)
 
 
-def patch_mean_error(target: Tensor) -> Tensor:
+def patch_mean_error(target: Tensor, asked: Tensor | None = None) -> Tensor:
     """The loss of predicting nothing but the mean of every hidden patch: (B, M, P) -> scalar."""
-    return target.float().var(dim=-1, correction=0).mean()
+    variance = target.float().var(dim=-1, correction=0)
+    return variance.mean() if asked is None else sample_mean(variance, asked)

@@ -30,9 +30,14 @@ class Classifier(nn.Module, Hub):
         self.encoder, self.answers = encoder, answers
         encoder.reset_classifier(answers.outputs, pool, batch_norm, dropout, keep_norm)
 
-    def forward(self, signal: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, C, *size), noise of what is dropped (B, noise_size) -> (B, outputs)."""
-        features = self.encoder.forward_features(signal, noise=noise)
+    def forward(
+        self, signal: Tensor, noise: Tensor | None = None, visible: Tensor | None = None
+    ) -> Tensor:
+        """(B, C, *size), noise of what is dropped (B, noise_size) -> (B, outputs).
+
+        Where patches are hidden, in training, the others are `visible` (B, V).
+        """
+        features = self.encoder.forward_features(signal, visible, noise)
         return self.encoder.forward_head(features, noise=noise)
 
     @property

@@ -32,7 +32,7 @@ class Source(Protocol):
     fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
     remarks: str  # what was left out, or taken in a way that may surprise; empty without
-    shape: tuple[int, ...]  # of what `read` returns: (views, C, *size)
+    shape: tuple[int, ...]  # of what `read` returns: (views, C, ...)
     # (len, 2) float64, the seconds from which to which a sample lies in its file; None where a
     # sample is a whole file.
     spans: Tensor | None
@@ -44,10 +44,10 @@ class Source(Protocol):
         ...
 
     def read(self, index: int) -> Tensor:
-        """Decode and augment one sample: uint8 (views, C, *size).
+        """Decode and augment one sample: (views, C, ...), uint8 where samples are pixels.
 
-        In training every view is a sample of its own to the model; elsewhere answers and features
-        are averaged over the views of a sample.
+        NaN, in floats, is where a sample has ended. In training every view is a sample of its own
+        to the model; elsewhere answers and features are averaged over the views of a sample.
 
         Augmentation draws from torch's global CPU generator and nothing else, so that whoever
         seeds it owns the result. Raises BadSample.
@@ -60,6 +60,8 @@ class Data(Protocol):
 
     max_bad_share: float  # more unreadable samples than this end a run
     repeats: int  # views of a sample in training
+    noise_size: int  # random numbers that `signal` takes to augment one view
+    ragged: bool  # whether signals may end early, being NaN from there on
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         """Open a split for signals of shape (C, *size); None if there is nothing held out."""
@@ -69,8 +71,12 @@ class Data(Protocol):
         """Open files and folders named by hand, not augmented."""
         ...
 
-    def signal(self, batch: Tensor) -> Tensor:
-        """Normalise on the device: uint8 (B, C, *size) -> float (B, C, *size)."""
+    def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Make signals on the device, normalised: (B, C, ...) -> float (B, C, *size).
+
+        With noise (B, noise_size), uniform in [0, 1), they are augmented. Takes what `read` gives,
+        also as floats of the same scale.
+        """
         ...
 
     def readable(self, name: str) -> str:

@@ -1,6 +1,7 @@
 """The decoder: from the latent tokens of what is visible to a prediction of what is hidden."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.masking import Mask, take
@@ -35,15 +36,22 @@ class Decoder(nn.Module):
         self.head = nn.Linear(tower.width, values)
         init_linear(self)
 
-    def _decode(self, latent: Tensor, mask: Mask, last: int | None = None) -> Tensor:
+    def _decode(
+        self, latent: Tensor, mask: Mask, present: Tensor | None, last: int | None = None
+    ) -> Tensor:
         """Tokens of prefix, visible, then hidden: (B, prefix + V, D) -> (B, prefix + N, D).
 
         Where only the last K are wanted, the last block leaves out the others: (B, K, D).
         """
+        if present is not None:
+            latent = latent.nan_to_num()
+            present = present.gather(1, torch.cat(mask, dim=1))
+            present = F.pad(present, (self.positions.prefix, 0), value=True)
         gaps = self.mask_token.expand(*mask.hidden.shape, -1)
         prefix = self.positions.prefixed().expand(len(latent), -1, -1)
         places = torch.cat([prefix, self.positions(torch.cat(mask, dim=1))], dim=1)
-        return self.blocks(torch.cat([self._seen(latent, mask), gaps], dim=1) + places, last)
+        tokens = torch.cat([self._seen(latent, mask), gaps], dim=1) + places
+        return self.blocks(tokens, last, present=present)
 
     def _seen(self, latent: Tensor, mask: Mask) -> Tensor:
         """What comes of the encoder: (B, its prefix + V, its D) -> (B, prefix + V, D)."""
@@ -52,12 +60,16 @@ class Decoder(nn.Module):
         patches = self.embed(latent[:, -mask.visible.shape[1] :])
         return torch.cat([self.class_token.expand(len(latent), -1, -1), patches], dim=1)
 
-    def forward(self, latent: Tensor, mask: Mask) -> Tensor:
-        """Predict what is hidden: (B, prefix + V, D) -> (B, M, P)."""
-        return self.head(self.norm(self._decode(latent, mask, last=mask.hidden.shape[1])))
+    def forward(self, latent: Tensor, mask: Mask, present: Tensor | None = None) -> Tensor:
+        """Predict what is hidden: (B, prefix + V, D) -> (B, M, P).
 
-    def imagine(self, latent: Tensor, mask: Mask) -> Tensor:
+        Where signals may end early, `present` (B, N) says which patches there are.
+        """
+        last = mask.hidden.shape[1]
+        return self.head(self.norm(self._decode(latent, mask, present, last)))
+
+    def imagine(self, latent: Tensor, mask: Mask, present: Tensor | None = None) -> Tensor:
         """Predict every patch, those seen too, in the order of the grid: (B, N, P)."""
-        tokens = self._decode(latent, mask)[:, self.positions.prefix :]
+        tokens = self._decode(latent, mask, present)[:, self.positions.prefix :]
         in_order = take(tokens, torch.cat(mask, dim=1).argsort(dim=1))
         return self.head(self.norm(in_order))

@@ -3,12 +3,15 @@
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
+from maskedae.masking import Mask
 from maskedae.patches import PatchEmbed
 from maskedae.positions import Places
+from maskedae.ragged import blank, shut_out, spare, whole_patches
 from maskedae.transformer import Blocks, Tower, init_linear, set_checkpointing
 
 POOLS: dict[str, Pool] = {"mean": "mean", "class": "class", "avg": "mean", "token": "class"}
@@ -32,6 +35,7 @@ class Encoder(nn.Module):
         self.head = Head(tower.width, self.prefix)
         self.eps = self.head_eps = tower.eps
         self.recipe: dict[str, Any] | None = None  # rebuilds the model that this is a part of
+        self.ragged = False  # whether signals may end early, see `set_ragged`
         init_linear(self.blocks)
 
     @property
@@ -55,21 +59,41 @@ class Encoder(nn.Module):
             )
         if not signal.is_floating_point():
             raise ValueError(f"an encoder takes normalised values, not {signal.dtype}")
+        signal = signal.nan_to_num() if self.ragged else signal
         patches = self.embed(signal, visible) + self.positions(visible)
         if self.class_token is None:
             return patches
         prefix = (self.class_token + self.positions.prefixed()).expand(len(signal), -1, -1)
         return torch.cat([prefix, patches], dim=1)
 
+    def present(self, signal: Tensor) -> Tensor | None:
+        """Which patches are whole: (B, C, *size) -> (B, N); None where signals never end early."""
+        return whole_patches(signal, self.unit) if self.ragged else None
+
+    def settle(self, mask: Mask, signal: Tensor) -> Mask:
+        """A mask that hides the same share of every sample, whichever end early."""
+        present = self.present(signal)
+        return mask if present is None else spare(mask, present)
+
+    def _present(self, signal: Tensor, visible: Tensor | None = None) -> Tensor | None:
+        present = self.present(signal)
+        if present is None:
+            return None
+        chosen = present if visible is None else present.gather(1, visible)
+        return F.pad(chosen, (self.prefix, 0), value=True)
+
     def forward_features(
         self, signal: Tensor, visible: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """Normalised tokens with the prefix: (B, C, *size), (B, V) -> (B, prefix + V, D).
 
-        `noise` (B, noise_size) says which paths are dropped, where any are; else chance does.
+        `noise` (B, noise_size) says which paths are dropped, where any are; else chance does. Where
+        a signal has ended, tokens are NaN.
         """
         paths = None if noise is None else noise[:, : 2 * self.depth]
-        return self.norm(self.blocks(self.tokens(signal, visible), noise=paths))
+        present = self._present(signal, visible)
+        x = self.blocks(self.tokens(signal, visible), noise=paths, present=present)
+        return blank(self.norm(x), present)
 
     def forward(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
         """Normalised tokens of patches: (B, C, *size), (B, V) -> (B, V, D); without V, all N."""
@@ -83,7 +107,7 @@ class Encoder(nn.Module):
         Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens.
         """
         dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
-        return self.head(features, pre_logits, dropped)
+        return self.head(features, pre_logits, dropped, self.ragged)
 
     def reset_classifier(
         self,
@@ -123,7 +147,7 @@ class Encoder(nn.Module):
 
     def pool(self, features: Tensor, how: Pool = "mean") -> Tensor:
         """One vector for each sample: (B, prefix + V, D) -> (B, D)."""
-        return pool_tokens(features, self.prefix, how)
+        return pool_tokens(features, self.prefix, how, self.ragged)
 
     def forward_intermediates(
         self,
@@ -141,19 +165,20 @@ class Encoder(nn.Module):
         None for all. The options and the result are those of timm's method of that name.
         """
         chosen = set(self.chosen(indices))
-        x, kept = self.tokens(signal), []
-        keeps = self.blocks.keeps(x)
+        x, present = self.tokens(signal), self._present(signal)
+        kept: list[Any] = []
+        keeps, bias = self.blocks.keeps(x), shut_out(x, present)
         for number in range(max(chosen) + 1 if stop_early else self.depth):
-            x = self.blocks.step(number, x, keeps)
+            x = self.blocks.step(number, x, keeps, bias=bias)
             if number in chosen:
-                kept.append(self.norm(x) if norm else x)
+                kept.append(blank(self.norm(x) if norm else x, present))
         maps = [y[:, self.prefix :] for y in kept]
         if output_fmt == "NCHW":
             maps = [y.transpose(1, 2).unflatten(2, self.grid) for y in maps]
         if return_prefix_tokens:
             pairs = [(m, y[:, : self.prefix]) for m, y in zip(maps, kept, strict=True)]
-            return pairs if intermediates_only else (self.norm(x), pairs)  # type: ignore[return-value]
-        return maps if intermediates_only else (self.norm(x), maps)
+            return pairs if intermediates_only else (blank(self.norm(x), present), pairs)  # type: ignore[return-value]
+        return maps if intermediates_only else (blank(self.norm(x), present), maps)
 
     def chosen(self, indices: int | list[int] | tuple[int, ...] | None) -> list[int]:
         """Numbers of the blocks that `indices` names. Raises ValueError where there are none."""

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 Pool = Literal["mean", "class"]
 
 
-def pool_tokens(features: Tensor, prefix: int, how: Pool) -> Tensor:
+def pool_tokens(features: Tensor, prefix: int, how: Pool, ragged: bool = False) -> Tensor:
     """One vector for each sample: (B, prefix + V, D) -> (B, D).
 
-    Raises ValueError where there is no class token to take.
+    Tokens of `ragged` signals that have ended, which are NaN, do not count. Raises ValueError where
+    there is no class token to take.
     """
     if how == "mean":
-        return features[:, prefix:].mean(dim=1)
+        patches = features[:, prefix:]
+        return patches.nanmean(dim=1) if ragged else patches.mean(dim=1)
     if not prefix:
         raise ValueError("this encoder has no class token; pool by mean")
     return features[:, 0]
@@ -58,13 +60,17 @@ class Head(nn.Module):
         return isinstance(self.norm, nn.LayerNorm)
 
     def forward(
-        self, features: Tensor, pre_logits: bool = False, noise: Tensor | None = None
+        self,
+        features: Tensor,
+        pre_logits: bool = False,
+        noise: Tensor | None = None,
+        ragged: bool = False,
     ) -> Tensor:
         """(B, prefix + N, D) -> (B, outputs), or (B, D) before the linear map.
 
         In training, values are dropped where their noise (B, D), uniform in [0, 1), is low.
         """
-        pooled = self.norm(pool_tokens(features, self.prefix, self.pool))
+        pooled = self.norm(pool_tokens(features, self.prefix, self.pool, ragged))
         if pre_logits:
             return pooled
         if self.training and self.dropout:

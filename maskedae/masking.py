@@ -82,24 +82,6 @@ def keep_lowest(noise: Tensor, visible: int) -> Mask:
     return Mask(visible=order[:, :visible], hidden=order[:, visible:])
 
 
-def spare(mask: Mask, present: Tensor) -> Mask:
-    """Hide the same share of every sample, of which only the patches `present` (B, N) count.
-
-    The masker's order decides: of those present the first stay visible, at least one, and at least
-    one is hidden if there are two. The absent fill up both parts, last.
-    """
-    order, visible = torch.cat(mask, dim=1), mask.visible.shape[1]
-    there = present.gather(1, order)
-    order = order.gather(1, (~there).byte().argsort(dim=1, stable=True))
-    count = there.sum(dim=1, keepdim=True)
-    seen = (count * visible // order.shape[1]).clamp(min=1).minimum((count - 1).clamp(min=1))
-    rank = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    absent = 1 + 2 * (rank - count >= visible - seen)
-    part = torch.where(rank < seen, 0, torch.where(rank < count, 2, absent))
-    order = order.gather(1, part.argsort(dim=1, stable=True))
-    return Mask(order[:, :visible], order[:, visible:])
-
-
 @dataclass(frozen=True)
 class RandomMasker(Masker):
     """Hide a share of the patches, all equally likely (arXiv:2111.06377, section 3)."""

@@ -16,6 +16,7 @@ from maskedae.data import Data, Source
 from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
+from maskedae.ragged import set_ragged
 from maskedae.runs import FREE
 from maskedae.viewing import parse_with_data
 from maskedae.weights import Loaded
@@ -92,7 +93,9 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
         cores = len(os.sched_getaffinity(0)) // state.num_processes
         options.workers = max(1, cores) if state.device.type != "cpu" else 1
     choose_layers(encoder, options.layers)
-    return Opened(loaded, encoder, parser.instantiate(options).data, settings, options, state)
+    data = parser.instantiate(options).data
+    set_ragged(encoder, data.ragged)
+    return Opened(loaded, encoder, data, settings, options, state)
 
 
 def open_sources(opened: Opened, files: Sequence[str] = ()) -> Sources:

@@ -12,6 +12,7 @@ from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
+from maskedae.ragged import set_ragged
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
 from maskedae.stepping import make_accelerator, share_of_cores
@@ -36,14 +37,16 @@ class Pretraining:
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
         self.workers = workers  # that read what is scored
-        self.noise_size = model.noise_size
+        self.noise_size = model.noise_size + data.noise_size
 
     def loss(
-        self, model: nn.Module, signal: Tensor, batch: Batch
+        self, model: nn.Module, samples: Tensor, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The masked autoencoder's own, with masks from the samples' noise."""
-        noise = batch.noise.to(signal.device, non_blocking=True)
-        mask = self.model.draw_mask(len(signal), noise=noise)
+        noise = batch.noise.to(samples.device, non_blocking=True)
+        hidden, augmented = noise.tensor_split([self.model.noise_size], dim=1)
+        signal = self.data.signal(samples, augmented)
+        mask = self.model.draw_mask(len(signal), noise=hidden)
         out = model(signal, mask)
         return out.loss, out.metrics
 
@@ -119,6 +122,7 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
+    set_ragged(model, recipe.data.ragged)
     data, shape = recipe.data, recipe.model.shape
     bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
     workers = share_of_cores(recipe.train, accelerator.num_processes)

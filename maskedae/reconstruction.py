@@ -35,6 +35,7 @@ def imagine_row(
     noise = torch.rand(1, model.noise_size, generator=torch.Generator().manual_seed(seed))
     for masker in maskers:
         mask = Mask(*(i.to(signal.device) for i in masker(1, encoder.grid, noise=noise)))
+        mask = encoder.settle(mask, batch)
         out = model(batch, mask)
         masked = hide(batch, mask, encoder.unit, encoder.grid)
         imagined = unpatchify(model.imagine(batch, mask, oracle), encoder.grid, encoder.unit)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from maskedae.head import Pool
+from maskedae.masking import Masker
 
 COUNTS = ["epochs", "batch_size", "accumulate", "log_every_steps", "save_every_steps"]
 COUNTS += ["look_every_epochs", "max_nonfinite"]
@@ -93,6 +94,10 @@ class Finetune:
     """Mixing two samples of a micro-batch: alpha of the Beta distribution; 0 does not."""
     cutmix: float = 1.0
     """Pasting a box of another sample, in half of the steps where both are on; 0 does not."""
+    mix_share: float = 1.0
+    """Share of the pairs that are mixed."""
+    masker: Masker | None = None
+    """What hides patches in training, too, as for Audio-MAE; none hides none."""
     smoothing: float = 0.1
     """Share of the truth that is spread over all classes, where a sample has one class."""
     frozen: bool = False
@@ -110,5 +115,7 @@ class Finetune:
         for name in ("mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ValueError(f"finetune.{name} is {getattr(self, name)}; 0 or more would fit")
+        if not 0 < self.mix_share <= 1:
+            raise ValueError(f"finetune.mix_share is {self.mix_share}; (0, 1] would fit")
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"finetune.smoothing is {self.smoothing}; [0, 1) would fit")

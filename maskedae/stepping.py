@@ -47,9 +47,9 @@ class Task(Protocol):
         ...
 
     def loss(
-        self, model: nn.Module, signal: Tensor, batch: Batch
+        self, model: nn.Module, samples: Tensor, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a micro-batch, and scalars to watch beside it."""
+        """The loss of a micro-batch, its samples on the device, and scalars to watch beside it."""
         ...
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
@@ -149,11 +149,13 @@ class Stepper:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
-        seed = key(self.settings.seed, step, STEP_NOISE, self.accelerator.process_index)
-        torch.manual_seed(seed)
+        seed = key(self.settings.seed, step, STEP_NOISE)
         loss, watched = torch.zeros((), device=self.accelerator.device), dict[str, Tensor]()
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
+            torch.manual_seed(
+                seed
+            )  # what is not a sample's is the same, however a batch is divided
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 part, metrics = self._loss(batch)
                 self.accelerator.backward(part / len(batches))
@@ -168,7 +170,7 @@ class Stepper:
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.samples is not None
         samples = batch.samples.to(self.accelerator.device, non_blocking=True)
-        return self.task.loss(self.model, self.task.data.signal(samples), batch)
+        return self.task.loss(self.model, samples, batch)
 
     def _update(self, loss: Tensor) -> Tensor:
         """Step the optimiser if loss and gradient are finite; return the gradient's norm."""

@@ -126,8 +126,13 @@ def by_channel(patches: Tensor, signal: Tensor) -> Tensor:
 
 
 def _lend(values: Tensor, mask: Mask, grid: tuple[int, ...]) -> Tensor:
-    """For every patch the mean of what visible ones have, the nearer the more: same shape."""
-    return _nearness(mask, grid).to(values) @ take(values, mask.visible)
+    """For every patch the mean of what visible ones have, the nearer the more: same shape.
+
+    Those that have nothing, NaN, do not count.
+    """
+    seen, nearness = take(values, mask.visible), _nearness(mask, grid).to(values)
+    there = (~seen.isnan()).to(values)
+    return nearness @ seen.nan_to_num() / (nearness @ there)
 
 
 def _nearness(mask: Mask, grid: tuple[int, ...]) -> Tensor:

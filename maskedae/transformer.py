@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from maskedae.attention import Attention, shut_out
+from maskedae.attention import Attention
+from maskedae.ragged import shut_out
 
 
 @dataclass(frozen=True)
@@ -116,19 +117,10 @@ class Blocks(nn.ModuleList):
 
         Nothing attends to tokens that are not `present` (B, N).
         """
-        keeps, bias = self.keeps(x, noise), bias_for(x, present)
+        keeps, bias = self.keeps(x, noise), shut_out(x, present)
         for number in range(len(self)):
             x = self.step(number, x, keeps, last if number + 1 == len(self) else None, bias)
         return x
-
-
-def bias_for(x: Tensor, present: Tensor | None) -> Tensor | None:
-    """What keeps attention in these tokens from those that are absent, if any may be."""
-    if present is None:
-        return None
-    device = x.device.type
-    mixed = torch.is_autocast_enabled(device)
-    return shut_out(present, torch.get_autocast_dtype(device) if mixed else x.dtype)
 
 
 def init_linear(module: nn.Module) -> None:

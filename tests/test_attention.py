@@ -43,7 +43,7 @@ def test_the_choice_reaches_every_layer(tiny):
     model = create_model("mae_vit_base_patch16", **tiny)
     expected = model(signal, noise=noise).loss
     calls = []
-    KERNELS["counting"] = lambda q, k, v: calls.append(1) or eager(q, k, v)[0]
+    KERNELS["counting"] = lambda *qkv: calls.append(1) or eager(*qkv)[0]
     try:
         set_kernel(model, "counting")
     finally:
@@ -70,3 +70,15 @@ def test_unknown_kernels_are_refused(tiny):
 def test_heads_must_divide_the_width(tiny):
     with pytest.raises(ValueError, match="width of 32 does not divide into 5 heads"):
         create_model("mae_vit_base_patch16", **{**tiny, "heads": 5})
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_agree_on_a_bias(name):
+    x = [torch.randn(2, 3, 17, 16) for _ in "qkv"]
+    bias = torch.randn(2, 1, 1, 17)
+    try:
+        found = KERNELS[name](*x, bias)
+    except (ImportError, NotImplementedError, RuntimeError):
+        pytest.skip(f"{name} does not run on this machine, or takes no bias")
+    expected = F.softmax(x[0] @ x[1].mT * 16**-0.5 + bias, dim=-1) @ x[2]
+    assert_close(found, expected, rtol=1e-5, atol=1e-5)

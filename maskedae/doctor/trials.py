@@ -23,15 +23,15 @@ def attend(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> list[Ten
     """Output and gradients of attention over the same small tensors, on the CPU."""
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(4, 2, 4, 64, 32, generator=generator)  # (., B, heads, N, d)
-    q, k, v, weight = drawn.to(device, dtype).unbind()
-    inputs = [x.requires_grad_() for x in (q.clone(), k.clone(), v.clone())]
-    out = kernel(*inputs)
-    return [x.float().cpu() for x in (out, *torch.autograd.grad(out, inputs, weight))]
+    *inputs, weight = drawn.to(device, dtype).unbind()
+    q, k, v = (x.clone().requires_grad_() for x in inputs)
+    out = kernel(q, k, v, None)
+    return [x.float().cpu() for x in (out, *torch.autograd.grad(out, (q, k, v), weight))]
 
 
 def try_kernel(kernel: Kernel, device: torch.device, dtype: torch.dtype) -> float:
     """Largest deviation of outputs and gradients from attention written out."""
-    exact = attend(lambda q, k, v: eager(q, k, v)[0], torch.device("cpu"), torch.float32)
+    exact = attend(lambda *qkv: eager(*qkv)[0], torch.device("cpu"), torch.float32)
     pairs = zip(attend(kernel, device, dtype), exact, strict=True)
     return max(((ours - true).abs().max() / true.abs().max()).item() for ours, true in pairs)
 

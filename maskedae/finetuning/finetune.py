@@ -1,5 +1,6 @@
 """Fine-tuning: an encoder, pre-trained or not, learns to answer from labels."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from maskedae.fitting import Report
 from maskedae.inflating import inflate
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
+from maskedae.ragged import set_ragged
 from maskedae.recipe import Recipe
 from maskedae.runs import Run
 from maskedae.sampling import key
@@ -47,24 +49,37 @@ class Finetuning:
         train: Train,
     ) -> None:
         self.model, self.data, self.settings, self.train = model, data, settings, train
-        self.noise_size = model.encoder.noise_size
+        patches = model.encoder.grid if settings.masker else (0,)
+        # Numbers that say what is dropped, then what is hidden, then how signals are augmented.
+        dropping, hiding = model.encoder.noise_size, math.prod(patches)
+        self.ends = [dropping, dropping + hiding]
+        self.noise_size = dropping + hiding + data.noise_size
         self.score = SCORE[model.answers.kind]
-        self.mix = Mixing(model.answers, settings.mixup, settings.cutmix)
+        self.mix = Mixing(model.answers, settings.mixup, settings.cutmix, settings.mix_share)
         self.held_out = held_out if held_out is not None and held_out.labels is not None else None
 
     def loss(
-        self, model: nn.Module, signal: Tensor, batch: Batch
+        self, model: nn.Module, samples: Tensor, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy or its kin with mixed samples, smoothed labels and dropped paths."""
         assert batch.labels is not None
         noise, labels = (
-            part.to(signal.device, non_blocking=True) for part in (batch.noise, batch.labels)
+            part.to(samples.device, non_blocking=True) for part in (batch.noise, batch.labels)
         )
         firsts = [(view, *draw) for view in range(batch.views) for draw in batch.draws[::2]]
         seeds = [key(self.train.seed, epoch, i, MIX, view) for view, epoch, i in firsts]
-        signal, labels = self.mix(signal, labels, seeds)
-        logits = model(signal, noise)
+        samples, labels = self.mix(samples, labels, seeds)
+        dropped, hidden, augmented = noise.tensor_split(self.ends, dim=1)
+        signal = self.data.signal(samples, augmented)
+        logits = model(signal, dropped, self._visible(signal, hidden))
         return loss(self.model.answers, logits, labels, self.settings.smoothing), {}
+
+    def _visible(self, signal: Tensor, noise: Tensor) -> Tensor | None:
+        if self.settings.masker is None:
+            return None
+        encoder = self.model.encoder
+        mask = self.settings.masker(len(signal), encoder.grid, noise=noise)
+        return encoder.settle(mask, signal).visible
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         """Score all held-out samples, and draw how they were answered."""
@@ -173,6 +188,7 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
     choose_trained(model, recipe.finetune.frozen)
     set_drop_path(model, recipe.finetune.drop_path)
     set_checkpointing(model, recipe.train.checkpointing)
+    set_ragged(model, data.ragged)
     task = Finetuning(model, data, held_out, recipe.finetune, recipe.train)
     check_pairs(task, recipe.train, accelerator)
     try_model(model, accelerator)

@@ -22,20 +22,20 @@ def judge(monkeypatch, kernel, name="sdpa-flash"):
 
 
 def test_a_kernel_with_other_numbers_is_broken(monkeypatch):
-    found = judge(monkeypatch, lambda q, k, v: F.scaled_dot_product_attention(q, k, v) * 1.1)
+    found = judge(monkeypatch, lambda q, k, v, _: F.scaled_dot_product_attention(q, k, v) * 1.1)
     assert found.state == "broken" and "wrong: off by 1.0e-01" in found.detail
-    assert judge(monkeypatch, lambda q, k, v: v * torch.nan + q + k).state == "broken"
+    assert judge(monkeypatch, lambda q, k, v, _: v * torch.nan + q + k).state == "broken"
 
 
 def test_a_kernel_with_other_gradients_is_broken(monkeypatch):
-    def attend(q, k, v):
+    def attend(q, k, v, _):
         return F.scaled_dot_product_attention(q, k, v) + (v - v.detach())
 
     assert judge(monkeypatch, attend).state == "broken"
 
 
 def test_a_kernel_that_refuses_is_missing_or_broken(monkeypatch):
-    def refuse(q, k, v):
+    def refuse(q, k, v, _):
         if q.dtype == torch.float32:
             warnings.warn("needs bfloat16 (Triggered internally at x.cpp:1)", stacklevel=1)
             raise RuntimeError("No kernel")
@@ -44,13 +44,13 @@ def test_a_kernel_that_refuses_is_missing_or_broken(monkeypatch):
     found = judge(monkeypatch, refuse)
     assert found.state == "ok"
     assert found.detail == "refuses: needs bfloat16 (float32); right (bfloat16)"
-    lacking = judge(monkeypatch, lambda q, k, v: exec("import no_such_module"))
+    lacking = judge(monkeypatch, lambda q, k, v, _: exec("import no_such_module"))
     assert lacking.state == "missing" and "ModuleNotFoundError" in lacking.detail
-    assert judge(monkeypatch, lambda q, k, v: 1 / 0, name="sdpa").state == "broken"
+    assert judge(monkeypatch, lambda q, k, v, _: 1 / 0, name="sdpa").state == "broken"
 
 
 def test_what_is_not_installed_can_be_added(monkeypatch):
-    found = judge(monkeypatch, lambda q, k, v: exec("import no_such_module"), name="xformers")
+    found = judge(monkeypatch, lambda q, k, v, _: exec("import no_such_module"), name="xformers")
     assert (found.state, found.remedy) == ("missing", "pip install 'maskedae[xformers]'")
 
 
