@@ -93,6 +93,7 @@ class Images:
     """More unreadable pictures than this end a run."""
 
     repeats = 1
+    figure = "grid.png"
     noise_size = 0
     ragged = False
 
@@ -147,6 +148,9 @@ class Images:
 
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.colours.normalise(batch)
+
+    def shade(self, values: Tensor) -> Tensor:
+        return self.signal(values.unsqueeze(0) * 255)[0]
 
     def drawn(self, path: Path) -> list[Path]:
         return [path]

@@ -25,9 +25,9 @@ from maskedae.datasets.films.films import sniff as sniff
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reader import Reader
 from maskedae.datasets.films.stills import EXTENSIONS as STILLS
-from maskedae.datasets.films.windows import cut_all
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.scanning import Wanted
+from maskedae.windows import cut_all
 
 LEAVES = frozenset(STILLS)  # a folder of such files is a film
 
@@ -98,6 +98,7 @@ class Videos:
     max_bad_share: float = 0.05
     """More unreadable films than this end a run."""
 
+    figure = "grid.mp4"
     noise_size = 0
     ragged = False
 
@@ -161,6 +162,9 @@ class Videos:
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.colours.normalise(batch)
 
+    def shade(self, values: Tensor) -> Tensor:
+        return self.signal(values.unsqueeze(0) * 255)[0]
+
     def readable(self, name: str) -> str:
         return name
 
@@ -211,11 +215,14 @@ class VideoSource:
         self.spans: Tensor | None = None
         if data.window and not augment:
             hop = data.hop or data.window
-            self.files, self.spans = cut_all(listing, self.reader, data.window, hop)
+            self.files, self.spans = cut_all(listing, self._seconds, data.window, hop)
             cut = hashlib.blake2b(self.spans.numpy().data, digest_size=8).hexdigest()
             self.fingerprint = f"{self.fingerprint}-{cut}"
             self.labels = None if self.labels is None else self.labels[self.files]
             self.shares = [(len(self.files), 1.0)]
+
+    def _seconds(self, path: str) -> float:
+        return self.reader.facts(path).seconds
 
     def __len__(self) -> int:
         return len(self.listing) if self.spans is None else len(self.spans)

@@ -60,6 +60,7 @@ class Data(Protocol):
 
     max_bad_share: float  # more unreadable samples than this end a run
     repeats: int  # views of a sample in training
+    figure: str  # name of a figure, if none is given
     noise_size: int  # random numbers that `signal` takes to augment one view
     ragged: bool  # whether signals may end early, being NaN from there on
 
@@ -77,6 +78,10 @@ class Data(Protocol):
         With noise (B, noise_size), uniform in [0, 1), they are augmented. Takes what `read` gives,
         also as floats of the same scale.
         """
+        ...
+
+    def shade(self, values: Tensor) -> Tensor:
+        """A signal that is drawn from dark, 0, to bright, 1: float (C, *size) -> the same shape."""
         ...
 
     def readable(self, name: str) -> str:

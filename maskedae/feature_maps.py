@@ -47,30 +47,30 @@ def read_some(
 
 
 def paint(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Colours of patches, 0 to 1, as a sample: (1 or 3, *grid) -> uint8 (C, *size).
+    """Colours of patches, 0 to 1, as large as a signal: (1 or 3, *grid) -> (C, *size).
 
     With one channel the first stands for all; channels beyond the third are full.
     """
     large = F.interpolate(values.unsqueeze(0), shape[1:], mode="nearest")[0]
     painted = torch.ones(shape)
     painted[:3] = large[:1] if shape[0] == 1 else large
-    return painted.mul(255).round().byte()
+    return painted
 
 
 def principal_colours(maps: Tensor) -> Tensor:
     """Three principal components over all samples: (B, D, *grid) -> (B, 3, *grid), 0 to 1.
 
-    The scale of each leaves out the outermost hundredth at both ends.
+    The scale of each leaves out the outermost hundredth at both ends. What is NaN stays so.
     """
     tokens = maps.movedim(1, -1)
     flat = tokens.flatten(0, -2).double()
-    flat = flat - flat.mean(0)
-    axes = torch.linalg.eigh(flat.T @ flat)[1][:, -3:].flip(1)
+    there = flat[flat.isfinite().all(dim=1)]
+    centre = there.mean(0)
+    axes = torch.linalg.eigh((there - centre).T @ (there - centre))[1][:, -3:].flip(1)
     # The sign of an axis is chance: let more of its weight be positive.
     axes = axes * axes.sum(0).sign()
-    colours = flat @ axes
-    low, high = (colours.quantile(q, dim=0) for q in (0.01, 0.99))
-    scaled = ((colours - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+    low, high = (((there - centre) @ axes).quantile(q, dim=0) for q in (0.01, 0.99))
+    scaled = (((flat - centre) @ axes - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
     return scaled.float().view(*tokens.shape[:-1], 3).movedim(-1, 1)
 
 
@@ -98,7 +98,7 @@ def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> Dra
 
 def panel(caption: str, values: Tensor, opened: Opened) -> Panel:
     """A panel of painted patches: (1 or 3, *grid)."""
-    return Panel(caption, opened.data.signal(paint(values, opened.shape).unsqueeze(0))[0])
+    return Panel(caption, opened.data.shade(paint(values, opened.shape)))
 
 
 def attention_maps(encoder: Encoder, signal: Tensor, layers: list[int]) -> list[Tensor]:

@@ -53,7 +53,7 @@ def imagine_row(
 def note(model: MaskedAutoencoder, oracle: bool) -> str:
     """What a viewer must know of where the brightness of hidden patches comes from."""
     if not model.target.needs_statistics:
-        return "The model predicts values. Hidden pixels were not used to draw hidden pixels."
+        return "The model predicts values. Hidden values were not used to draw hidden values."
     if oracle:
         return (
             "ORACLE: mean and deviation of every hidden patch are the TRUE ones, taken from the "
@@ -61,5 +61,5 @@ def note(model: MaskedAutoencoder, oracle: bool) -> str:
         )
     return (
         "The model predicts patches normalised by their own mean and deviation; these were "
-        "estimated from the visible patches. Hidden pixels were not used to draw hidden pixels."
+        "estimated from the visible patches. Hidden values were not used to draw hidden values."
     )

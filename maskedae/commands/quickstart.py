@@ -1,4 +1,4 @@
-"""maskedae quickstart [image | video] [--out DIR]."""
+"""maskedae quickstart [image | video | audio] [--out DIR]."""
 
 import argparse
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskedae.commands.pretrain import main as pretrain
-from maskedae.datasets import digits
+from maskedae.datasets import digits, tones
 from maskedae.runs import Run
 
 
@@ -16,12 +16,14 @@ class Kind(NamedTuple):
 
     recipe: str
     what: str
+    noun: str
     write: Callable[[Path], None]
 
 
 KINDS = {
-    "image": Kind("quickstart", "1,797 handwritten digits", digits.write_pictures),
-    "video": Kind("quickstart_video", "1,797 films of moving digits", digits.write_films),
+    "image": Kind("quickstart", "1,797 handwritten", "digits", digits.write_pictures),
+    "video": Kind("quickstart_video", "1,797 films of moving", "digits", digits.write_films),
+    "audio": Kind("quickstart_audio", "1,200 files of ten kinds of", "sounds", tones.write_sounds),
 }
 
 
@@ -31,7 +33,7 @@ def free(folder: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def report(out: Path, data: Path, seconds: float) -> str:
+def report(out: Path, data: Path, noun: str, seconds: float) -> str:
     """What came of a training, and where to look."""
     rows = list(Run(out).metrics())
     scores = [row["knn"] for row in rows if "knn" in row]
@@ -39,30 +41,32 @@ def report(out: Path, data: Path, seconds: float) -> str:
     name = sorted((out / "pictures").iterdir())[-1].stem
     shown = sorted(str(path) for path in (out / "pictures").glob(f"{name}.*"))
     return (
-        f"\nkNN accuracy on held-out digits: {scores[0]:.1%} before, {scores[-1]:.1%} after "
+        f"\nkNN accuracy on held-out {noun}: {scores[0]:.1%} before, {scores[-1]:.1%} after "
         f"pre-training without labels ({seconds:.0f} s)\n"
         f"loss:             {last['loss']:.4f}, where guessing the mean of each patch gives "
         f"{last['baseline']:.4f}\n"
         f"what it imagines: {' and '.join(shown)}\nthe run:          {out}\n"
-        f"look at others:   maskedae reconstruct {out} {data / 'val'} --out grid.png"
+        f"look at others:   maskedae reconstruct {out} {data / 'val'}"
     )
 
 
 def main(arguments: list[str]) -> int:
-    """Pre-train a small model on handwritten digits and show what it learned."""
+    """Pre-train a small model on data that are at hand, and show what it learned."""
     parser = argparse.ArgumentParser(prog="maskedae quickstart", description=main.__doc__)
-    parser.add_argument("kind", choices=KINDS, nargs="?", default="image", help="image, or video")
+    parser.add_argument(
+        "kind", choices=KINDS, nargs="?", default="image", help="image, video or audio"
+    )
     parser.add_argument("--out", type=Path, help="run folder; the next free runs/quickstart")
     options = parser.parse_args(arguments)
     kind = KINDS[options.kind]
     out: Path = options.out or free(Path("runs") / kind.recipe)
     began = time.monotonic()
-    data = out.with_name(f"{out.name}-digits")
-    print(f"writing {kind.what} to {data}")
+    data = out.with_name(f"{out.name}-{kind.noun}")
+    print(f"writing {kind.what} {kind.noun} to {data}")
     kind.write(data)
     command = [kind.recipe, "--data.root", str(data), "--out", str(out)]
     print(f"maskedae pretrain {' '.join(command)}")
     status = pretrain(command)
     if status == 0:
-        print(report(out, data, time.monotonic() - began))
+        print(report(out, data, kind.noun, time.monotonic() - began))
     return status

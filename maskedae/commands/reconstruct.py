@@ -14,7 +14,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("files", type=str, nargs="+", help="files or folders to look at")
     parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
-    parser.add_argument("--out", type=Path, default=Path("grid.png"), help="what to write")
+    parser.add_argument("--out", type=Path | None, help="what to write, else grid.EXTENSION")
     parser.add_argument(
         "--mask_ratio",
         type=float | list[float] | None,
@@ -47,15 +47,16 @@ def main(arguments: list[str]) -> int:
     asked = [ratio] if isinstance(ratio, float) else ratio or []
     if wrong := [share for share in asked if not 0 < share < 1]:
         raise ValueError(f"--mask_ratio is {wrong[0]}; a share between 0 and 1 would fit")
-    if options.out.is_dir():
-        raise ValueError(f"--out {options.out} is a folder; name a file in it")
+    out = options.out or Path(made.data.figure)
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder; name a file in it")
     if options.most < 1:
         raise ValueError(f"--most is {options.most}; 1 or more would fit")
     written, skipped = draw_reconstructions(
         loaded=loaded,
         data=made.data,
         files=options.files,
-        out=options.out,
+        out=out,
         masker=made.masker,
         ratios=asked or None,
         seed=options.seed,

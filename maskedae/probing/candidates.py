@@ -28,8 +28,9 @@ class Samples(NamedTuple):
 def bare_values(signal: Tensor) -> Tensor:
     """The signal itself, at most 32 values a side and 4096 in all: (B, C, *size) -> (B, D).
 
-    Where it is larger it is averaged down, its longest side first.
+    Where it is larger it is averaged down, its longest side first; where it has ended, it is 0.
     """
+    signal = signal.nan_to_num()
     size = [min(side, 32) for side in signal.shape[2:]]
     while signal.shape[1] * torch.Size(size).numel() > MOST_VALUES and max(size) > 1:
         longest = size.index(max(size))

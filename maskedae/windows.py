@@ -1,26 +1,31 @@
-"""Long films cut into windows, each a sample of its own."""
+"""Long recordings cut into windows of time, each a sample of its own."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from maskedae.data import BadSample
-from maskedae.datasets.films.moments import SLACK
-from maskedae.datasets.films.reader import Reader
 from maskedae.listing import Listing
 from maskedae.progress import Meter
 
-SOME = 100  # films that take long enough to be counted aloud
+SOME = 100  # files that take long enough to be counted aloud
+SLACK = 1.001e-3  # seconds by which equal times may differ: some files round to milliseconds
 
 
-def cut_all(listing: Listing, reader: Reader, window: float, hop: float) -> tuple[Tensor, Tensor]:
-    """Cut all films: of which each window is (n,), from which second to which it goes (n, 2)."""
+def cut_all(
+    listing: Listing, seconds: Callable[[str], float], window: float, hop: float
+) -> tuple[Tensor, Tensor]:
+    """Cut all files: of which each window is (n,), from which second to which it goes (n, 2).
+
+    `seconds` tells how long a file is, or raises BadSample.
+    """
     files, spans = list[int](), list[tuple[float, float]]()
     with Meter("measuring", len(listing), quiet=len(listing) < SOME) as meter:
         for file in range(len(listing)):
             try:
-                length = reader.facts(listing.path(file)).seconds
+                length = seconds(listing.path(file))
             except BadSample:
                 length = window  # whoever reads it will be told why it cannot be read
             found = cut(length, window, hop)
@@ -31,9 +36,9 @@ def cut_all(listing: Listing, reader: Reader, window: float, hop: float) -> tupl
 
 
 def cut(length: float, window: float, hop: float) -> list[tuple[float, float]]:
-    """Windows of a film, all of the same length unless it is shorter than one.
+    """Windows of a recording, all of the same length unless it is shorter than one.
 
-    The last ends with the film, and so may begin sooner than a hop after the one before.
+    The last ends with it, and so may begin sooner than a hop after the one before.
 
     >>> cut(5.0, 2.0, 2.0), cut(1.0, 2.0, 1.0)
     ([(0.0, 2.0), (2.0, 4.0), (3.0, 5.0)], [(0.0, 1.0)])

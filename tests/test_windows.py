@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskedae.datasets.films.windows import cut
+from maskedae.windows import cut
 
 
 @pytest.mark.parametrize("length", [1.0, 1.0004, 2.0, 2.0005, 2.05, 2.9, 3.3, 60.0])

@@ -1,0 +1,127 @@
+"""The sounds of one split, or windows of them, as waveforms."""
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from maskedae.datasets.audio.reading import facts, read
+from torch import Tensor
+
+from maskedae.data import BadSample
+from maskedae.datasets.audio.augmenting import add_noise, change_gain, roll
+from maskedae.evaluation import spread
+from maskedae.listing import Listing
+from maskedae.windows import cut_all
+
+if TYPE_CHECKING:
+    from maskedae.datasets.sounds import Sounds
+
+LOOKED_AT = 32  # sounds of which mean and deviation are compared with those of the recipe
+MEAN_OFF, STD_OFF = 0.5, 1.4  # deviations, and times as large: what is worth a word
+
+
+class SoundSource:
+    """Sounds, or windows of them, cut or lengthened to what a model takes."""
+
+    def __init__(self, data: "Sounds", listing: Listing, frames: int, augment: bool) -> None:
+        self.data, self.listing, self.augment = data, listing, augment
+        self.fbank = data.fbank
+        self.samples = self.fbank.samples(frames)
+        views = data.repeats if augment else data.test_views
+        self.shape: tuple[int, ...] = (views, 1, self.samples)
+        self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
+        self.unlabelled = listing.unlabelled
+        self.fingerprint = listing.fingerprint
+        self.spans: Tensor | None = None
+        if data.window and not augment:
+            hop = data.hop or data.window
+            self.files, self.spans = cut_all(listing, lambda p: facts(p).seconds, data.window, hop)
+            cut = hashlib.blake2b(self.spans.numpy().data, digest_size=8).hexdigest()
+            self.fingerprint = f"{self.fingerprint}-{cut}"
+            self.labels = None if self.labels is None else self.labels[self.files]
+            self.shares = [(len(self.files), 1.0)]
+
+    def __len__(self) -> int:
+        return len(self.listing) if self.spans is None else len(self.spans)
+
+    @cached_property
+    def remarks(self) -> str:
+        """What was left out, and whether sounds are of other levels than they are taken for."""
+        return "; ".join(part for part in (self.listing.remarks, self._compare()) if part)
+
+    def name(self, index: int) -> str:
+        return self.listing.path(index if self.spans is None else int(self.files[index]))
+
+    def read(self, index: int) -> Tensor:
+        path = self.name(index)
+        begin, end = 0.0, facts(path).seconds
+        if self.spans is not None:
+            begin, end = self.spans[index].tolist()
+        room = max(0.0, end - begin - self.samples / self.fbank.rate)
+        seconds = min(end - begin, self.samples / self.fbank.rate)
+        starts = self._starts(room)
+        distinct = starts if room else starts[:1]  # of a sound that is not longer, all are the same
+        heard = [self._read(path, begin + start, seconds) for start in distinct]
+        heard *= len(starts) // len(heard)
+        return torch.stack([self._fit(self._change(view)) for view in heard]).unsqueeze(1)
+
+    def _starts(self, room: float) -> list[float]:
+        """Seconds at which views begin."""
+        if self.augment:
+            return (torch.rand(self.shape[0], dtype=torch.float64) * room).tolist()
+        return torch.linspace(0, room, self.shape[0], dtype=torch.float64).tolist()
+
+    def _read(self, path: str, start: float, seconds: float) -> Tensor:
+        found = read(path, self.fbank.rate, start, seconds, self.data.channel)
+        if len(found) < (least := self.fbank.samples(1)):
+            raise BadSample(
+                f"{len(found)} samples at {self.fbank.rate} Hz, and a frame needs {least}"
+            )
+        return found[: self.samples]
+
+    def _change(self, waveform: Tensor) -> Tensor:
+        if not self.augment:
+            return waveform
+        waveform = roll(waveform, self.data.roll)
+        if self.data.gain:
+            waveform = change_gain(waveform)
+        if self.data.noise is not None:
+            waveform = add_noise(waveform, self.data.noise)
+        return waveform
+
+    def _fit(self, waveform: Tensor) -> Tensor:
+        """Lengthen a sound to what the model takes, NaN being where there is nothing."""
+        count = len(waveform)
+        if self.data.short == "tile":
+            return waveform.repeat(-(-self.samples // count))[: self.samples]
+        whole = torch.full((self.samples,), torch.nan)
+        if self.data.ragged:
+            first, second = self.fbank.samples(1), self.fbank.samples(2)
+            frames = 1 + -(-(count - first) // (second - first))
+            whole[: self.fbank.samples(-(-frames // self.data.grain) * self.data.grain)] = 0
+        whole[:count] = waveform
+        return whole
+
+    def _compare(self) -> str:
+        """Say so if the log-mel values of some sounds are far from the mean and deviation given."""
+        values = list[Tensor]()
+        for index in spread(len(self), LOOKED_AT):
+            try:
+                path = self.name(index)
+                waveform = self._read(path, 0.0, self.samples / self.fbank.rate)
+                values.append(self.fbank(waveform).flatten())
+            except BadSample:
+                continue
+        if not values:
+            return ""
+        std, mean = torch.std_mean(torch.cat(values))
+        given, deviation = self.data.statistics
+        off = abs(float(mean) - given) > MEAN_OFF * deviation
+        if not off and 1 / STD_OFF < float(std) / deviation < STD_OFF:
+            return ""
+        return (
+            f"their log-mel values have a mean of {float(mean):.2f} and a deviation of "
+            f"{float(std):.2f}, and are normalised by {given:.2f} and {deviation:.2f}: maskedae "
+            f"doctor DIR --stats tells them exactly"
+        )
