@@ -100,6 +100,8 @@ class Finetune:
     """What hides patches in training, too, as for Audio-MAE; none hides none."""
     smoothing: float = 0.1
     """Share of the truth that is spread over all classes, where a sample has one class."""
+    binary: bool = False
+    """Ask for every class whether it is the one, each for itself, where a sample has one class."""
     frozen: bool = False
     """Train nothing but the head."""
     batch_norm: bool = False

@@ -72,7 +72,8 @@ class Finetuning:
         dropped, hidden, augmented = noise.tensor_split(self.ends, dim=1)
         signal = self.data.signal(samples, augmented)
         logits = model(signal, dropped, self._visible(signal, hidden))
-        return loss(self.model.answers, logits, labels, self.settings.smoothing), {}
+        smoothing, binary = self.settings.smoothing, self.settings.binary
+        return loss(self.model.answers, logits, labels, smoothing, binary), {}
 
     def _visible(self, signal: Tensor, noise: Tensor) -> Tensor | None:
         if self.settings.masker is None:

@@ -31,12 +31,23 @@ def answers_of(source: Source) -> Answers:
     return Answers("class", source.classes)
 
 
-def loss(answers: Answers, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+def loss(
+    answers: Answers,
+    logits: Tensor,
+    labels: Tensor,
+    smoothing: float = 0.0,
+    binary: bool = False,
+) -> Tensor:
     """Cross-entropy, binary cross-entropy or squared error: (B, outputs), labels -> scalar.
 
-    Labels are as in a source, or mixed: (B, outputs) shares of the classes, or values (B, 1).
+    Labels are as in a source, or mixed: (B, outputs) shares of the classes, or values (B, 1). With
+    `binary`, one class of several is asked for as several are.
     """
     logits = logits.float()
+    if answers.kind == "class" and binary:
+        shares = labels if labels.ndim > 1 else F.one_hot(labels, answers.outputs).float()
+        smooth = shares * (1 - smoothing) + smoothing / answers.outputs
+        return F.binary_cross_entropy_with_logits(logits, smooth)
     if answers.kind == "class":
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
     if answers.kind == "classes":
