@@ -9,9 +9,9 @@ from typing import Literal
 from maskedae.datasets.audio.drawing import draw_spectrograms, write_sounds
 from maskedae.datasets.audio.facts import inspect as inspect
 from maskedae.datasets.audio.fbank import Fbank
-from maskedae.datasets.audio.reading import CONTAINERS
-from maskedae.datasets.audio.reading import EXTENSIONS as EXTENSIONS
-from maskedae.datasets.audio.reading import sniff as sniff
+from maskedae.datasets.audio.kinds import CONTAINERS
+from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
+from maskedae.datasets.audio.kinds import sniff as sniff
 from torch import Tensor
 
 from maskedae.answers import Kind
