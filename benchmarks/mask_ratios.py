@@ -70,8 +70,7 @@ def main() -> None:
 def shape(model: MaskedAutoencoder) -> tuple[int, ...]:
     """What a model takes: (C, *size)."""
     encoder = model.encoder
-    sides = (n * p for n, p in zip(encoder.grid, encoder.unit, strict=True))
-    return (encoder.embed.weight.shape[1], *sides)
+    return (encoder.embed.weight.shape[1], *encoder.size)
 
 
 def draw(model: MaskedAutoencoder, batch: int, ratio: float, device: torch.device) -> Mask | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,14 +54,21 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
+def divided(width: int, heads: int) -> int:
+    """The number of heads. Raises ValueError where they cannot share the width."""
+    if width % heads:
+        raise ValueError(f"a width of {width} does not divide into {heads} heads")
+    return heads
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with one projection for queries, keys and values."""
 
+    biased = False  # whether a kernel must take what is added to the scores
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"a width of {width} does not divide into {heads} heads")
-        self.heads = heads
+        self.heads = divided(width, heads)
         self.kernel = KERNELS["sdpa"]
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
@@ -82,22 +90,25 @@ class Attention(nn.Module):
         return self.proj(rearrange(self.kernel(q, k, v, bias), "b h n d -> b n (h d)"))
 
 
+def attentions(model: nn.Module) -> list[Any]:
+    """Every attention of a model: what has a kernel."""
+    return [module for module in model.modules() if hasattr(module, "kernel")]
+
+
 def set_kernel(model: nn.Module, name: str) -> None:
     """Make every attention of a model use the kernel of that name, one of KERNELS."""
     if name not in KERNELS:
         raise ValueError(f"no attention kernel is called {name}; there are {', '.join(KERNELS)}")
-    for module in model.modules():
-        if isinstance(module, Attention):
-            module.kernel = KERNELS[name]
+    for layer in attentions(model):
+        layer.kernel = KERNELS[name]
 
 
 def try_kernels(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Raise ValueError if the kernel of a model does not work where it is to be used."""
-    layers = [module for module in model.modules() if isinstance(module, Attention)]
-    for kernel in {layer.kernel for layer in layers}:
+    for kernel, biased in {(layer.kernel, layer.biased) for layer in attentions(model)}:
         x = torch.zeros(1, 1, 8, 64, device=device, dtype=dtype)
         try:
-            kernel(x, x, x, None)
+            kernel(x, x, x, x[..., :8] if biased else None)
         except ImportError as error:
             raise ValueError(f"{error}: pip install 'maskedae[xformers]'") from error
         except (RuntimeError, NotImplementedError) as error:
@@ -107,7 +118,10 @@ def try_kernels(model: nn.Module, device: torch.device, dtype: torch.dtype) -> N
 
 @contextmanager
 def record_maps(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the attention maps (B, heads, N, N) of every layer, in the order they run."""
+    """Collect the attention maps (B, heads, N, N) of every layer, in the order they run.
+
+    Maps of W windows of L tokens are (B, W heads, L, L).
+    """
     maps: list[Tensor] = []
 
     def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -115,7 +129,7 @@ def record_maps(model: nn.Module) -> Iterator[list[Tensor]]:
         maps.append(weights)
         return out
 
-    layers = [module for module in model.modules() if isinstance(module, Attention)]
+    layers = attentions(model)
     before = [layer.kernel for layer in layers]
     for layer in layers:
         layer.kernel = attend

@@ -7,13 +7,15 @@ from torch import Tensor, nn
 from maskedae.masking import Mask, take
 from maskedae.positions import Places
 from maskedae.transformer import Blocks, Tower, init_linear
+from maskedae.windowed import WindowedBlocks
 
 
 class Decoder(nn.Module):
     """Stand one learned token in for every hidden patch, and decode (arXiv:2111.06377, section 3).
 
-    Attention does not care about order, so the patches are not put back in theirs. With a class
-    token of its own, which starts at zero, it does not see the prefix tokens of the encoder.
+    Attention does not care about order, so the patches are not put back in theirs, unless its
+    `blocks` are of a kind that does. With a class token of its own, which starts at zero, it does
+    not see the prefix tokens of the encoder.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class Decoder(nn.Module):
         tower: Tower,
         embed_bias: bool = True,
         own_class_token: bool = False,
+        blocks: WindowedBlocks | None = None,
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(latent, tower.width, bias=embed_bias)
@@ -31,7 +34,7 @@ class Decoder(nn.Module):
         token = torch.zeros(1, positions.prefix, tower.width)
         self.class_token = nn.Parameter(token) if own_class_token else None
         self.positions = positions
-        self.blocks = Blocks(tower)
+        self.blocks = blocks or Blocks(tower)
         self.norm = nn.LayerNorm(tower.width, eps=tower.eps)
         self.head = nn.Linear(tower.width, values)
         init_linear(self)
@@ -39,19 +42,20 @@ class Decoder(nn.Module):
     def _decode(
         self, latent: Tensor, mask: Mask, present: Tensor | None, last: int | None = None
     ) -> Tensor:
-        """Tokens of prefix, visible, then hidden: (B, prefix + V, D) -> (B, prefix + N, D).
+        """Tokens of visible, then hidden patches: (B, prefix + V, D) -> (B, .. + N, D).
 
-        Where only the last K are wanted, the last block leaves out the others: (B, K, D).
+        Those of the prefix may come first. Where only the last K are wanted, (B, K, D).
         """
+        order = torch.cat(mask, dim=1)
         if present is not None:
             latent = latent.nan_to_num()
-            present = present.gather(1, torch.cat(mask, dim=1))
+            present = present.gather(1, order)
             present = F.pad(present, (self.positions.prefix, 0), value=True)
         gaps = self.mask_token.expand(*mask.hidden.shape, -1)
         prefix = self.positions.prefixed().expand(len(latent), -1, -1)
-        places = torch.cat([prefix, self.positions(torch.cat(mask, dim=1))], dim=1)
+        places = torch.cat([prefix, self.positions(order)], dim=1)
         tokens = torch.cat([self._seen(latent, mask), gaps], dim=1) + places
-        return self.blocks(tokens, last, present=present)
+        return self.blocks.decode(tokens, order, last, present)
 
     def _seen(self, latent: Tensor, mask: Mask) -> Tensor:
         """What comes of the encoder: (B, its prefix + V, its D) -> (B, prefix + V, D)."""
@@ -70,6 +74,7 @@ class Decoder(nn.Module):
 
     def imagine(self, latent: Tensor, mask: Mask, present: Tensor | None = None) -> Tensor:
         """Predict every patch, those seen too, in the order of the grid: (B, N, P)."""
-        tokens = self._decode(latent, mask, present)[:, self.positions.prefix :]
-        in_order = take(tokens, torch.cat(mask, dim=1).argsort(dim=1))
+        order = torch.cat(mask, dim=1)
+        tokens = self._decode(latent, mask, present)[:, -order.shape[1] :]
+        in_order = take(tokens, order.argsort(dim=1))
         return self.head(self.norm(in_order))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
 from maskedae.masking import Mask
-from maskedae.patches import PatchEmbed
+from maskedae.patches import PatchEmbed, unpatchify
 from maskedae.positions import Places
 from maskedae.ragged import blank, shut_out, spare, whole_patches
 from maskedae.transformer import Blocks, Tower, init_linear, set_checkpointing
@@ -48,13 +48,23 @@ class Encoder(nn.Module):
         """Size of a mask unit, in values of the signal: here, a patch."""
         return self.embed.patch
 
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Values along every axis of the signal."""
+        if self.embed.size is not None:
+            return self.embed.size
+        return tuple(n * p for n, p in zip(self.grid, self.unit, strict=True))
+
+    def whole(self, patches: Tensor) -> Tensor:
+        """Put patches together again, their mean where they overlap: (B, N, P) -> (B, C, *size)."""
+        return unpatchify(patches, self.grid, self.unit, self.embed.stride, self.size)
+
     def tokens(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
         """What enters the first block: (B, C, *size), (B, V) -> (B, prefix + V, D)."""
-        size = tuple(n * p for n, p in zip(self.grid, self.embed.patch, strict=True))
-        if signal.shape[1:] != (self.embed.weight.shape[1], *size):
+        if signal.shape[1:] != (self.embed.weight.shape[1], *self.size):
             raise ValueError(
                 f"a signal of {tuple(signal.shape[1:])} came to an encoder built for "
-                f"{(self.embed.weight.shape[1], *size)}; create_model and load take size=..., "
+                f"{(self.embed.weight.shape[1], *self.size)}; create_model and load take size=..., "
                 f"channels=... to build one that fits"
             )
         if not signal.is_floating_point():
@@ -68,7 +78,7 @@ class Encoder(nn.Module):
 
     def present(self, signal: Tensor) -> Tensor | None:
         """Which patches are whole: (B, C, *size) -> (B, N); None where signals never end early."""
-        return whole_patches(signal, self.unit) if self.ragged else None
+        return whole_patches(signal, self.unit, self.embed.stride) if self.ragged else None
 
     def settle(self, mask: Mask, signal: Tensor) -> Mask:
         """A mask that hides the same share of every sample, whichever end early."""

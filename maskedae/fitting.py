@@ -75,7 +75,7 @@ def fit(before: nn.Module, model: nn.Module, state: State, report: Report) -> No
 def _fit_positions(name: str, was: Places, part: Places, state: State, report: Report) -> None:
     if was.grid == part.grid:
         return
-    rows = {key: len(table[0]) for key, table in was.named_parameters()}
+    rows = {key: len(table[0]) for key, table in was.state_dict().items()}
     tables = {key: state[f"{name}.{key}"] for key in rows if f"{name}.{key}" in state}
     if not rows:
         report.notes.append(f"computed anew: {name} for {part.grid} instead of {was.grid}")

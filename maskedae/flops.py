@@ -37,6 +37,5 @@ def _on_meta(
         model = build()
     set_kernel(model, "eager")
     encoder = model.encoder
-    size = tuple(n * p for n, p in zip(encoder.grid, encoder.unit, strict=True))
     mask = model.masker(1, encoder.grid, noise=torch.rand(1, model.noise_size))
-    return model, torch.empty(1, channels, *size, device="meta"), mask
+    return model, torch.empty(1, channels, *encoder.size, device="meta"), mask

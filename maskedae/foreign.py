@@ -22,7 +22,7 @@ from maskedae.checkpoints import find_weights
 from maskedae.layouts import Foreign
 
 HUB = "hf-hub:"
-WEIGHTS = ["*.safetensors", "*.bin", "*.pth", "*.pt"]
+WEIGHTS = ["*.safetensors", "*.bin", "*.pth", "*.pyth", "*.pt"]
 BESIDE = ["config.json", "preprocessor_config.json", "README.md"]
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from maskedae.encoder import Encoder
 from maskedae.fitting import Report, fill, fit_kernel
 from maskedae.layouts import State
-from maskedae.positions import Positions, SeparablePositions, resample
+from maskedae.positions import SeparablePositions, resample
 
 
 def inflate(still: Encoder, moving: Encoder) -> Report:
@@ -23,7 +23,7 @@ def inflate(still: Encoder, moving: Encoder) -> Report:
     state["embed.weight"] = spread(kernel, moving.unit)
     report.resized.append(f"spread: embed from patches of {still_unit} to {moving.unit}, evenly")
     table = state.pop("positions.table", None)
-    if isinstance(moving.positions, Positions):
+    if not isinstance(moving.positions, SeparablePositions):
         report.notes.append(f"computed anew: positions for {moving.grid}")
     elif table is not None:
         state |= separate(table[0], still.grid, moving.positions)

@@ -1,7 +1,7 @@
 """How others name our weights: one table for both directions, and what their files tell."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,10 +43,14 @@ class Layout:
     names: tuple[tuple[str, str | tuple[str, ...]], ...]
     marks: tuple[tuple[str, int], ...]  # theirs by which a file is known, and their axes
     left_out: tuple[str, ...] = ()  # theirs that we have no use for
+    # What else tells the files of two systems with the same names apart; config.json goes along.
+    tells: Callable[[Mapping[str, Tensor], Mapping[str, Any]], bool] | None = None
 
-    def fits(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether a file is of this layout."""
-        return all(name in state and state[name].ndim == axes for name, axes in self.marks)
+    def fits(self, state: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> bool:
+        """Whether a file is of this layout, by its names and what config.json says beside it."""
+        if not all(name in state and state[name].ndim == axes for name, axes in self.marks):
+            return False
+        return self.tells is None or self.tells(state, config or {})
 
     def to_ours(self, state: State) -> tuple[State, list[str]]:
         """Weights under our names, and what was left out. What is not known keeps its name."""

@@ -93,8 +93,7 @@ class Positions(nn.Module):
 
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
-        rows = self.table[:, self.prefix :]
-        return rows if index is None else F.embedding(index, rows[0])
+        return _rows(self.table, self.prefix, index)
 
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
@@ -105,6 +104,48 @@ class Positions(nn.Module):
         table = tables["table"][0]
         rows = resample(table[self.prefix :], old, self.grid)
         return {"table": torch.cat([table[: self.prefix], rows]).unsqueeze(0)}
+
+
+class FixedPositions(nn.Module):
+    """Sine-cosine codes that files hold but no training changes; the first axis is unlike others.
+
+    A place along it keeps its code in a shorter signal, as time does. Codes stand in the order of
+    the grid, or in that of the grid with its axes `swapped`: every patch has one of its own then,
+    too, but those of neighbours along the first axis are no neighbours.
+    """
+
+    def __init__(
+        self, grid: tuple[int, ...], width: int, prefix: int = 0, swapped: bool = False
+    ) -> None:
+        super().__init__()
+        self.grid, self.prefix = grid, prefix
+        codes = sincos(grid[::-1] if swapped else grid, width)
+        self.table: Tensor  # (1, prefix + N, D)
+        self.register_buffer("table", F.pad(codes, (0, 0, prefix, 0)).unsqueeze(0))
+
+    def prefixed(self) -> Tensor:
+        """Rows of the prefix tokens: (1, prefix, D)."""
+        return self.table[:, : self.prefix]
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
+        return _rows(self.table, self.prefix, index)
+
+    def told(self, old: tuple[int, ...]) -> str:
+        """How `stretch` goes about it, in words."""
+        kept, first = self.grid[0] < old[0], ""
+        if self.grid[0] != old[0]:
+            how = "the first are kept" if kept else "cubic"
+            first = f"first axis {old[0]} -> {self.grid[0]}, {how}"
+        others = f"others {old[1:]} -> {self.grid[1:]}, cubic" if old[1:] != self.grid[1:] else ""
+        return "; ".join(part for part in (first, others) if part)
+
+    def stretch(self, tables: State, old: tuple[int, ...]) -> State:
+        """The tables of another grid for this one, every axis on its own."""
+        table, slots = tables["table"][0], min(old[0], self.grid[0])
+        prefix, codes = table[: self.prefix], table[self.prefix :].view(*old, -1)[:slots]
+        rows = resample(codes, (slots, *old[1:]), self.grid)
+        return {"table": torch.cat([prefix, rows]).unsqueeze(0)}
 
 
 class SeparablePositions(nn.Module):
@@ -127,7 +168,7 @@ class SeparablePositions(nn.Module):
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
         rows = (self.along[:, :, None] + self.across[:, None]).flatten(1, 2)
-        return rows if index is None else F.embedding(index, rows[0])
+        return _rows(rows, 0, index)
 
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
@@ -144,8 +185,13 @@ class SeparablePositions(nn.Module):
         return {**tables, "along": along, "across": across}
 
 
+def _rows(table: Tensor, prefix: int, index: Tensor | None) -> Tensor:
+    rows = table[:, prefix:]
+    return rows if index is None else F.embedding(index, rows[0])
+
+
 def _learned(rows: int, width: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, width), std=0.02))
 
 
-Places = Positions | SeparablePositions
+Places = Positions | SeparablePositions | FixedPositions

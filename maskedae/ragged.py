@@ -19,9 +19,11 @@ def set_ragged(model: nn.Module, on: bool) -> None:
             module.ragged = on  # type: ignore[assignment]
 
 
-def whole_patches(signal: Tensor, patch: tuple[int, ...]) -> Tensor:
+def whole_patches(
+    signal: Tensor, patch: tuple[int, ...], stride: tuple[int, ...] | None = None
+) -> Tensor:
     """Which patches are present: (B, C, *size) -> (B, N) bool."""
-    return ~patchify(signal.isnan(), patch).any(dim=-1)
+    return ~patchify(signal.isnan(), patch, stride).any(dim=-1)
 
 
 def shut_out(x: Tensor, present: Tensor | None) -> Tensor | None:

@@ -6,14 +6,18 @@ from torch import Tensor
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.data import Panel
 from maskedae.masking import Mask, Masker
-from maskedae.patches import patchify, unpatchify
+from maskedae.patches import places
 
 
-def hide(signal: Tensor, mask: Mask, unit: tuple[int, ...], grid: tuple[int, ...]) -> Tensor:
-    """Put NaN in place of what is hidden: (B, C, *size) -> (B, C, *size)."""
-    patches = patchify(signal, unit)
-    index = mask.hidden.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
-    return unpatchify(patches.scatter(1, index, torch.nan), grid, unit)
+def hide(
+    signal: Tensor, mask: Mask, unit: tuple[int, ...], stride: tuple[int, ...] | None = None
+) -> Tensor:
+    """Put NaN where no visible patch covers the signal: (B, C, *size) -> (B, C, *size)."""
+    size = signal.shape[2:]
+    covered = places(size, unit, stride, signal.device)[mask.visible].flatten(1)
+    seen = torch.zeros(len(signal), size.numel(), dtype=torch.bool, device=signal.device)
+    seen = seen.scatter(1, covered, True).view(len(signal), 1, *size)
+    return torch.where(seen, signal, torch.nan)
 
 
 @torch.no_grad()
@@ -37,8 +41,8 @@ def imagine_row(
         mask = Mask(*(i.to(signal.device) for i in masker(1, encoder.grid, noise=noise)))
         mask = encoder.settle(mask, batch)
         out = model(batch, mask)
-        masked = hide(batch, mask, encoder.unit, encoder.grid)
-        imagined = unpatchify(model.imagine(batch, mask, oracle), encoder.grid, encoder.unit)
+        masked = hide(batch, mask, encoder.unit, encoder.embed.stride)
+        imagined = encoder.whole(model.imagine(batch, mask, oracle))
         whole = torch.where(masked.isnan(), imagined, batch)
         share = mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
         row += [

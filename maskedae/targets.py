@@ -33,14 +33,15 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """The values of the signal themselves."""
+    """The values of the signal themselves; patches overlap where one comes every `stride`."""
 
     patch: tuple[int, ...]
+    stride: tuple[int, ...] | None = None
     needs_statistics: ClassVar[bool] = False
 
     def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
         """(B, C, *size), (B, M) -> (B, M, P)."""
-        return take(patchify(signal, self.patch), hidden)
+        return take(patchify(signal, self.patch, self.stride), hidden)
 
     def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
         """Predictions are values already: (B, N, P) -> (B, N, P)."""
@@ -53,12 +54,13 @@ class NormalizedPixels:
 
     Mean and unbiased variance are taken over all values of a patch, channels together. Variances
     under `floor` count as `floor`, so that the noise of flat patches is not blown up; 0 is
-    published.
+    published. Patches overlap where one comes every `stride`.
     """
 
     patch: tuple[int, ...]
     floor: float = 0.0
     eps: float = 1e-6
+    stride: tuple[int, ...] | None = None
     needs_statistics: ClassVar[bool] = True
 
     def statistics(self, patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +72,7 @@ class NormalizedPixels:
 
     def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
         """(B, C, *size), (B, M) -> (B, M, P)."""
-        patches = take(patchify(signal, self.patch), hidden)
+        patches = take(patchify(signal, self.patch, self.stride), hidden)
         mean, deviation = self.statistics(patches)
         return (patches - mean) / deviation
 
@@ -80,9 +82,9 @@ class NormalizedPixels:
         The statistics of a hidden patch are those of the visible patches, weighted by the inverse
         square of their distance on the grid.
         """
-        mean, deviation = self.statistics(patchify(signal, self.patch))
+        mean, deviation = self.statistics(patchify(signal, self.patch, self.stride))
         if not oracle:
-            grid = grid_of(tuple(signal.shape[2:]), self.patch)
+            grid = grid_of(tuple(signal.shape[2:]), self.patch, self.stride)
             mean, deviation = (_lend(values, mask, grid) for values in (mean, deviation))
         return imagined * deviation + mean
 

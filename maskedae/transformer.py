@@ -122,6 +122,12 @@ class Blocks(nn.ModuleList):
             x = self.step(number, x, keeps, last if number + 1 == len(self) else None, bias)
         return x
 
+    def decode(
+        self, x: Tensor, order: Tensor, last: int | None = None, present: Tensor | None = None
+    ) -> Tensor:
+        """Run all blocks, to which the `order` (B, N) of the patches in the grid says nothing."""
+        return self(x, last, present=present)
+
 
 def init_linear(module: nn.Module) -> None:
     """Draw every linear weight from Xavier's uniform distribution; biases are zero (MAE)."""
@@ -135,8 +141,8 @@ def init_linear(module: nn.Module) -> None:
 def set_checkpointing(model: nn.Module, on: bool) -> None:
     """Compute activations again in the backward pass instead of keeping them, or not."""
     for module in model.modules():
-        if isinstance(module, Blocks):
-            module.checkpointing = on
+        if hasattr(module, "checkpointing"):
+            module.checkpointing = on  # type: ignore[assignment]
 
 
 def set_drop_path(model: nn.Module, rate: float) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from maskedae import masking, tubes
+from maskedae import bands, masking, tubes
 from maskedae.answers import Answers
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import STATE, read_config
@@ -176,7 +176,7 @@ def recognise(path: Path, overrides: dict[str, Any], report: Report) -> Found:
     """A file that is not ours: the recipe of its model, and its weights under our names."""
     foreign = read_foreign(path)
     for file, names, layout in layouts():
-        if not layout.fits(foreign.tensors):
+        if not layout.fits(foreign.tensors, foreign.config):
             continue
         state, report.left_out = layout.to_ours(foreign.tensors)
         try:
@@ -213,8 +213,8 @@ def stored_masker(node: dict[str, Any] | None, report: Report) -> Masker | None:
     if node is None:
         return None
     module, _, name = node["class_path"].rpartition(".")
-    home = {"maskedae": masking, masking.__name__: masking, tubes.__name__: tubes}.get(module)
-    kind = getattr(home, name, None)
+    homes = {home.__name__: home for home in (masking, tubes, bands)}
+    kind = getattr({"maskedae": masking, **homes}.get(module), name, None)
     if isinstance(kind, type) and issubclass(kind, Masker):
         return kind(**node.get("init_args", {}))
     report.notes.append(f"masker {node['class_path']} is not rebuilt; RandomMasker stands in")

@@ -30,6 +30,12 @@ def tiny_clips(tiny):
 
 
 @pytest.fixture
+def tiny_sounds(tiny):
+    """The same for models of sounds: a grid of 8 slots and 4 bands."""
+    return {**tiny, "size": (64, 32), "decoder_depth": 2}
+
+
+@pytest.fixture
 def tiny():
     """Overrides that make any MAE small."""
     return {

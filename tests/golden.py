@@ -5,13 +5,14 @@ import math
 import torch
 
 
-def fill(tensors):
+def fill(tensors, amplitude=0.05, first=1):
     """Give every parameter, in the order of its official name, values that a formula tells."""
     for k, (name, tensor) in enumerate(sorted(tensors.items())):
         if name.endswith("pos_embed") and not tensor.requires_grad:
             continue
-        values = 0.05 * torch.sin(0.1 * torch.arange(tensor.numel(), dtype=torch.float64) + k + 1)
-        if name.endswith("weight") and tensor.ndim == 1:
+        angles = 0.1 * torch.arange(tensor.numel(), dtype=torch.float64) + k + first
+        values = amplitude * torch.sin(angles)
+        if name.endswith(("weight", "tau")) and tensor.ndim == 1:
             values += 1
         tensor.data.copy_(values.float().view_as(tensor))
 

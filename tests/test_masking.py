@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from maskedae.bands import BandMasker
 from maskedae.masking import (
     BlockMasker,
     GridMasker,
@@ -18,7 +19,7 @@ from maskedae.tubes import SlotMasker, TubeMasker
 HALF = torch.zeros(32, 24)
 HALF[:16] = 1
 MASKERS = [RandomMasker(), RandomMasker(0.4), BlockMasker(), BlockMasker(0.75), GridMasker()]
-MASKERS += [TubeMasker(0.5), SlotMasker(0.5)]
+MASKERS += [TubeMasker(0.5), SlotMasker(0.5), BandMasker(), BandMasker(0, 0.5)]
 MASKERS += [PixelMasker(HALF), box_masker([(0, 0, 12, 20)], (32, 24))]
 
 
@@ -39,7 +40,7 @@ def test_noise_decides(masker):
 
 
 @pytest.mark.parametrize(
-    "masker", [RandomMasker(), BlockMasker(), TubeMasker(0.5), SlotMasker(0.5)]
+    "masker", [RandomMasker(), BlockMasker(), TubeMasker(0.5), SlotMasker(0.5), BandMasker()]
 )
 def test_a_generator_decides_and_samples_differ(masker):
     drawn = [masker(2, (8, 8), generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from maskedae.positions import Positions, SeparablePositions, resample, sincos
+from maskedae.positions import FixedPositions, Positions, SeparablePositions, resample, sincos
 
 
 @pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])
@@ -62,3 +62,41 @@ def test_places_in_time_are_stretched_along_lines():
     tables = {**dict(few.named_parameters()), "along": torch.tensor([0.0, 1.0]).view(1, 2, 1)}
     assert more.stretch(tables, few.grid)["along"].flatten().tolist() == [0, 0.25, 0.75, 1]
     assert more.told(few.grid) == "time 2 -> 4, linear"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_fixed_positions_of_a_shorter_signal_are_the_first(swapped):
+    long, short = (FixedPositions((slots, 4), 16, 1, swapped) for slots in (8, 5))
+    tables = {"table": torch.cat([torch.full((1, 1, 16), 7.0), long.table[:, 1:]], dim=1)}
+    fitted = short.stretch(tables, (8, 4))["table"]
+    assert fitted.equal(tables["table"][:, : 1 + 5 * 4])
+    assert short.told((8, 4)) == "first axis 8 -> 5, the first are kept"
+
+
+def test_fixed_positions_of_other_bands_are_those_between():
+    """Along the axis of bands alone: no slot takes from another."""
+    few, more = FixedPositions((3, 4), 16), FixedPositions((3, 8), 16)
+    before = few.table.view(3, 4, 16)
+    fitted = more.stretch({"table": few.table}, (3, 4))["table"].view(3, 8, 16)
+    for slot in range(3):
+        assert_close(fitted[slot], resample(before[slot], (4,), (8,)))
+    assert_close(fitted[:, :, 8:], before[:, :1, 8:].expand(3, 8, 8))  # the half that tells slots
+    assert more.told((3, 4)) == "others (4,) -> (8,), cubic"
+
+
+def test_fixed_positions_of_a_longer_signal_are_those_between():
+    few, more = FixedPositions((3, 4), 16), FixedPositions((6, 4), 16)
+    fitted = more.stretch({"table": few.table}, (3, 4))["table"].view(6, 4, 16)
+    for band in range(4):
+        lines = resample(few.table.view(3, 4, 16)[:, band], (3,), (6,))
+        assert_close(fitted[:, band], lines)
+    both = FixedPositions((6, 2), 16)
+    assert both.told((3, 4)) == "first axis 3 -> 6, cubic; others (4,) -> (2,), cubic"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_fixed_positions_are_one_for_each_patch_in_either_order(swapped):
+    places = FixedPositions((6, 4), 32, 1, swapped)
+    assert places.table[0, 1:].equal(sincos((4, 6) if swapped else (6, 4), 32))
+    assert (torch.cdist(places()[0], places()[0]) + torch.eye(24) > 0.1).all()
+    assert not list(places.parameters()) and list(places.state_dict()) == ["table"]
