@@ -83,8 +83,13 @@ def labels_of(part: Rows, classes: tuple[str, ...], kind: Kind) -> Tensor:
             group
         ]
     table = torch.zeros(len(part.groups), len(classes), dtype=torch.bool)
-    for row, label in enumerate(part.groups):
-        table[row, [number[name] for name in named(label, kind, part.names)]] = True
+    truths = [
+        (row, number[name])
+        for row, label in enumerate(part.groups)
+        for name in named(label, kind, part.names)
+    ]
+    rows, columns = torch.tensor(truths, dtype=torch.int64).view(-1, 2).T
+    table[rows, columns] = True
     return table[group]
 
 

@@ -8,6 +8,7 @@ from typing import TextIO
 from maskedae.scanning import Rows, Wanted, scan
 
 HELD_OUT = ("val", "valid", "validation", "test")
+GONE = "listed, but not there"
 Line = tuple[int, str | None, str | None]  # its number; a path, or none is there; a label
 
 
@@ -69,7 +70,7 @@ def read_list(path: str, lines: Iterator[Line], wanted: Wanted) -> Rows:
     rows = Rows(os.path.dirname(path) or os.curdir)
     for line, name, label in lines:
         if name is None:
-            rows.ignore("listed, but not there")
+            rows.ignore(GONE)
             continue
         if not name:
             raise ValueError(f"{path}, line {line}: no path")
@@ -79,6 +80,8 @@ def read_list(path: str, lines: Iterator[Line], wanted: Wanted) -> Rows:
             raise ValueError(f"{path}, line {line}: some samples have a label, some have none")
         rows.listed = label is not None
         rows.add(os.fsencode(name), label)
+    if not rows.ends and rows.ignored:
+        raise ValueError(f"{path}: of {rows.ignored.total()} samples that it lists none is there")
     if not rows.ends:
         raise ValueError(f"{path} lists no samples")
     return rows

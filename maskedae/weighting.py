@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PART = 2**16  # samples whose labels are looked at together
+PART = 2**12  # samples whose labels are looked at together
 
 
 def balanced_weights(labels: Tensor) -> Tensor:
@@ -20,8 +20,10 @@ def balanced_weights(labels: Tensor) -> Tensor:
         raise ValueError("labels are values, and only classes can be balanced")
     if labels.ndim == 1:
         return (1000 / (labels.bincount() + 0.01).double())[labels]
-    each = 1000 / (labels.sum(dim=0) + 0.01).double()
-    return torch.cat([part.double() @ each for part in labels.split(PART)])
+    parts = torch.split(labels, PART)  # as numbers, all of them would fill the memory
+    counts = torch.stack([part.float().sum(dim=0) for part in parts]).double().sum(dim=0)
+    each = 1000 / (counts + 0.01)
+    return torch.cat([part.double() @ each for part in parts])
 
 
 def check_weights(weights: np.ndarray, samples: int) -> None:
