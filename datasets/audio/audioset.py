@@ -140,9 +140,10 @@ def segment_rows(path: str, wanted: Wanted, label_names: str | None) -> Rows:
     for where, ident, start, label in segments(path):
         group = labels.group(label, where)
         known = group if group or wanted.labels == "classes" else None
-        name = pick(there.get(os.fsencode(ident), []), start)
-        intake.take(where, TAKEN if name in taken else name, ident, known)
-        taken |= {name} if name else set()
+        found = pick(there.get(os.fsencode(ident), []), start)
+        intake.take(where, TAKEN if found in taken else found, ident, known)
+        if found:
+            taken.add(found)
     looked = f"{ident}.* in {intake.rows.root} and below, {wanted}"
     return intake.whole(labels, f"{looked}, found {len(files.ends)} of other names")
 

@@ -115,6 +115,7 @@ class Census:
         return {
             "files": {"train": len(train), "held_out": len(held_out or ())},
             "ignored": dict(ignored.most_common()),
+            "notes": [note for listing in self.splits if listing for note in listing.notes],
             "bad": [{"path": self.path(i), "reason": why} for i, why in sorted(self.bad.items())],
             "warnings": self._warnings(),
             "kinds": {name: kind.facts() for name, kind in sorted(self.kinds.items())},
