@@ -36,6 +36,9 @@ class Source(Protocol):
     # (len, 2) float64, the seconds from which to which a sample lies in its file; None where a
     # sample is a whole file.
     spans: Tensor | None
+    # (len,) float64, how often each sample is drawn in training, relative to the others; None where
+    # all are drawn alike.
+    weights: Tensor | None
 
     def __len__(self) -> int: ...
 
