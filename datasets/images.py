@@ -94,6 +94,7 @@ class Images:
 
     repeats = 1
     figure = "grid.png"
+    inherited = ("mean", "std")
     noise_size = 0
     ragged = False
 

@@ -102,6 +102,7 @@ class Sounds:
     """More unreadable sounds than this end a run."""
 
     figure = "grid.wav"
+    inherited = ("mean", "std", "rate", "mels", "frame_length", "frame_shift", "short")
 
     def __post_init__(self) -> None:
         for name in ("repeats", "test_views", "grain"):

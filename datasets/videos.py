@@ -101,6 +101,7 @@ class Videos:
     """More unreadable films than this end a run."""
 
     figure = "grid.mp4"
+    inherited = ("mean", "std")
     noise_size = 0
     ragged = False
 

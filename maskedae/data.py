@@ -68,6 +68,7 @@ class Data(Protocol):
     max_bad_share: float  # more unreadable samples than this end a run
     repeats: int  # views of a sample in training
     figure: str  # name of a figure, if none is given
+    inherited: tuple[str, ...]  # settings, where none is given, that fine-tuning takes over
     noise_size: int  # random numbers that `signal` takes to augment one view
     ragged: bool  # whether signals may end early, being NaN from there on
 

@@ -44,8 +44,7 @@ class AudioMAEConfig:
     decoder_heads: int = 16
     """Attention heads of the decoder."""
     decoder_dropout: float = 0.1
-    """Share that training leaves out of what local blocks know of distances; drawn for each step,
-    so that only without it runs with other numbers of processes give the same numbers."""
+    """Share that training leaves out of what local blocks know of distances, drawn once a step."""
     normalize_target: bool = True
     """Predict values normalised within each patch, or the values themselves."""
     positions: Literal["published", "corrected"] = "published"

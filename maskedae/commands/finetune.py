@@ -1,12 +1,13 @@
 """maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [--resume] [--a.b=c]."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.commands.common import add_run_options, run_recipe, split_recipe, train
-from maskedae.recipe import STATISTICS, given, parse, read_recipe, recipe_parser
+from maskedae.recipe import given, parse, read_recipe, recipe_parser
 from maskedae.zoo import model_config
 
 USAGE = """usage: maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [options]
@@ -72,10 +73,10 @@ def inflated(still: Any, moving: Any) -> dict[str, Any]:
     return {**vars(moving), **settings, "patch": (moving.patch[0], *still.patch)}
 
 
-def inherit_statistics(settings: Namespace, seen: dict[str, Any]) -> None:
-    """Normalise as the encoder is used to, where nothing else is said."""
+def inherit_preparation(settings: Namespace, seen: dict[str, Any]) -> None:
+    """Prepare signals as the encoder is used to, where nothing else is said."""
     known = settings.data.init_args
-    for name in STATISTICS:
+    for name in resolve_name(settings.data.class_path).inherited:
         value = seen.get("init_args", {}).get(name)
         if value is not None and name in known and known[name] is None:
             settings[f"data.init_args.{name}"] = value
@@ -95,7 +96,7 @@ def main(arguments: list[str]) -> int:
 
     def settled(arguments: list[str]) -> Namespace:
         settings = parse(parser, path, arguments)
-        inherit_statistics(settings, seen)
+        inherit_preparation(settings, seen)
         return settings
 
     settings = settled(rest)
