@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from torch import Tensor
 
 from maskedae.datasets.audio.fbank import Fbank
@@ -20,7 +21,7 @@ from maskedae.pictures import FAINT, FRAME, INK, PAPER
 HIDDEN = "#c9ced4"
 WIDTH, HEIGHT, DPI = 2.6, 1.5, 130  # inches of a panel
 LETTERS = 13  # of a caption to an inch
-HERTZ = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
 SPREAD = (0.01, 0.995)  # quantiles that are black and white: one loud moment darkens nothing
 PAUSE = 0.5  # seconds between sounds
 
@@ -34,7 +35,7 @@ def draw_spectrograms(rows: list[list[Panel]], note: str, fbank: Fbank, path: Pa
     lines = [max(caption.count("\n") + 1 for caption in row) for row in captions]
     below = wrap(note, columns * WIDTH + 0.4)
     heights = [HEIGHT + 0.16 * count + 0.3 for count in lines]
-    foot = 0.16 * (below.count("\n") + 1) + 0.35
+    foot = 0.16 * (below.count("\n") + 1) + 0.25
     size = (columns * WIDTH + 0.8, sum(heights) + foot)
     figure = Figure(figsize=size, facecolor=PAPER)
     FigureCanvasAgg(figure)
@@ -96,13 +97,11 @@ def scale(panels: Sequence[Tensor]) -> tuple[float, float]:
 
 
 def wrap(text: str, inches: float) -> str:
-    """Break a text into lines that fit, whatever a file name holds."""
-    text = text.encode("utf-8", "replace").decode()
-    letters = int(inches * LETTERS)
-    lines = [fill(" ".join(part.split()), letters) for part in text.splitlines()]
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else "?" for letter in "\n".join(lines)
-    )
+    """Break a text into lines that fit, with ? for letters that the font lacks."""
+    known = get_font(findfont(FontProperties())).get_charmap()
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    plain = ("".join(letter if ord(letter) in known else "?" for letter in line) for line in lines)
+    return "\n".join(fill(line, int(inches * LETTERS)) for line in plain)
 
 
 def write_sounds(rows: list[list[Panel]], fbank: Fbank, paths: Sequence[Path]) -> None:
