@@ -1,5 +1,6 @@
 """Read a sound in full and say what it is."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -26,8 +27,10 @@ def inspect(path: str, sums: bool = False) -> dict[str, object]:
     """
     fbank, look = Fbank(), Look()
     with opened(path) as sound:
-        pieces = resampled(sound, look, fbank.rate) if sums else look(sound.pieces(0, END))
-        total = feature_sums(pieces, fbank) if sums else sum(0 for _ in pieces)
+        if sums:
+            total = feature_sums(resampled(sound, look, fbank.rate), fbank)
+        else:
+            deque(look(sound.pieces(0, END)), maxlen=0)
         refuse_lost(sound)
         lost = sound.lost
         found = sound.facts()

@@ -22,6 +22,7 @@ from maskedae.datasets.films.packets import OPTIONS
 Packet: TypeAlias = "AnyPacket[AudioStream]"
 # Streams without a header: FFmpeg guesses how long they are, and adds up rounded times.
 RAW = frozenset({"aac", "ac3", "eac3", "mp3", "dts", "loas", "truehd", "amr", "amrnb", "amrwb"})
+KINDS = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 SURE = 0.1  # seconds that MP3 may know to be only padding
 
 
@@ -59,8 +60,7 @@ def length(container: InputContainer, stream: AudioStream) -> float:
     base = stream.time_base or Fraction(1)
     promised = float((stream.duration or 0) * base)
     if container.format.name in RAW or not (promised or container.duration):
-        ticks = sum(packet.duration or 0 for packet in packets(container, stream))
-        counted = float(ticks * base)
+        counted = count(container, stream)
         known = container.format.name == "mp3" and 0 < counted - promised < SURE
         return promised if known else counted
     if promised:
@@ -72,6 +72,12 @@ def length(container: InputContainer, stream: AudioStream) -> float:
     return (container.duration or 0) / av.time_base - start
 
 
+def count(container: InputContainer, stream: AudioStream) -> float:
+    """Seconds by the packets that are there."""
+    ticks = sum(packet.duration or 0 for packet in packets(container, stream))
+    return float(ticks * (stream.time_base or Fraction(1)))
+
+
 def time_of(frame: AudioFrame) -> Fraction | None:
     """Seconds by the clock of the container."""
     return None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
@@ -79,10 +85,17 @@ def time_of(frame: AudioFrame) -> Fraction | None:
 
 def floats(frame: AudioFrame) -> Samples:
     """Samples of a frame as decoded, full scale being 1: -> (samples, channels)."""
-    values = np.asarray(frame.to_ndarray())
-    values = (values.T if frame.format.is_planar else values).reshape(frame.samples, -1)
-    if values.dtype == np.uint8:
-        return (values.astype(np.float32) - np.float32(128)) / np.float32(128)
-    whole = values.dtype.kind == "i"
-    full = np.float32(2.0 ** (8 * values.dtype.itemsize - 1) if whole else 1)
-    return values.astype(np.float32) / full
+    kind = np.dtype(KINDS[frame.format.name.removesuffix("p")])
+    count, channels = frame.samples, frame.layout.nb_channels
+    if frame.format.is_planar:
+        planes = [np.frombuffer(memoryview(plane), kind, count) for plane in frame.planes]
+        values = planes[0][:, None] if channels == 1 else np.stack(planes, 1)
+    else:
+        packed = np.frombuffer(memoryview(frame.planes[0]), kind, count * channels)
+        values = packed.reshape(count, channels)
+    samples = values.astype(np.float32)
+    if kind == np.uint8:
+        samples -= 128
+    if kind.kind != "f":
+        samples /= 2.0 ** (8 * kind.itemsize - 1)
+    return samples

@@ -1,6 +1,6 @@
 """What the decoders have in common: a sound is samples of one rate, counted from its start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -57,3 +57,16 @@ def silence(count: int, channels: int) -> Iterator[Samples]:
     while count > 0:
         yield np.zeros((min(count, BLOCK), channels), np.float32)
         count -= BLOCK
+
+
+def joined(pieces: Iterable[Samples]) -> Iterator[Samples]:
+    """The same in larger pieces, as many channels in each as it had."""
+    waiting, length = list[Samples](), 0
+    for piece in pieces:
+        if waiting and (length + len(piece) > BLOCK or waiting[0].shape[1] != piece.shape[1]):
+            yield np.concatenate(waiting)
+            waiting, length = [], 0
+        waiting.append(piece)
+        length += len(piece)
+    if waiting:
+        yield np.concatenate(waiting)

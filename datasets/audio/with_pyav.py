@@ -1,5 +1,6 @@
 """The sound of any container, decoded by PyAV."""
 
+import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, islice
@@ -10,6 +11,7 @@ from av.error import FFmpegError
 
 from maskedae.datasets.audio.packets import (
     RAW,
+    count,
     floats,
     length,
     opened,
@@ -17,7 +19,7 @@ from maskedae.datasets.audio.packets import (
     shown_from,
     time_of,
 )
-from maskedae.datasets.audio.sound import END, Facts, Samples, silence
+from maskedae.datasets.audio.sound import END, Facts, Samples, joined, silence
 from maskedae.datasets.films.film import Refused, why
 
 # Seconds before a window from where it is decoded: what codecs remember is then what it would be.
@@ -51,10 +53,16 @@ class Track:
         bits = codec.format.bits if stored and codec.format else 0
         self._again()
         self.at_start = False
-        seconds = max(0.0, self.late + length(self.container, self.stream))
-        return Facts(seconds, self.rate, self.channels, kind, name, bits, seconds)
+        seconds = promised = max(0.0, self.late + length(self.container, self.stream))
+        if promised > os.path.getsize(self.path):  # no codec lets a byte last a second
+            self._again()
+            seconds = max(0.0, self.late + count(self.container, self.stream))
+        return Facts(seconds, self.rate, self.channels, kind, name, bits, promised)
 
     def pieces(self, first: int, stop: int) -> Iterator[Samples]:
+        yield from joined(self._pieces(first, stop))
+
+    def _pieces(self, first: int, stop: int) -> Iterator[Samples]:
         place = first
         for begin, samples in self._placed(first):
             if begin > place:
@@ -93,7 +101,8 @@ class Track:
         self.zero = begin if shown is None else shown
         self.late = float(begin - self.zero)
         self.raw = self.container.format.name in RAW  # where rounded times add up
-        self.tick = float((self.stream.time_base or 0) * self.rate)  # samples
+        self.tick = float((first.time_base or 0) * self.rate)  # samples
+        self.offset = float(self.zero * self.rate)
         slack = CLOSE if self.tick <= 1 else JITTER
         self.slack = END if self.raw else slack * self.rate
         # From the second frame on they are equally long, mostly.
@@ -167,8 +176,7 @@ class Track:
 
     def _place(self, frame: AudioFrame) -> int | None:
         """Number of its first sample, by its time stamp."""
-        time = time_of(frame)
-        return None if time is None else round((time - self.zero) * self.rate)
+        return None if frame.pts is None else round(frame.pts * self.tick - self.offset)
 
     def _snapped(self, place: int) -> int:
         """Place of a frame to the sample, where time stamps are rounded and frames equally long."""

@@ -187,20 +187,20 @@ def test_what_is_cut_off_gives_what_there_is(tmp_path, name):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert 2 < len(read(str(path), 16000)) / 16000 < 4
-    path.write_bytes(content[:60])
+    path.write_bytes(content[:30])
     with pytest.raises(BadSample):
         read(str(path), 16000)
 
 
 def test_a_broken_middle_costs_the_middle(tmp_path):
-    for name in ("a.flac", "a.mp3", "a.ogg", "a.m4a"):
+    for name in ("a.flac", "a.ogg", "a.m4a", "a.mkv", "a.opus", "a.aac"):
         path = Path(written.every(tmp_path, 4.0, [name])[0])
         there, content = read(str(path), 16000), bytearray(path.read_bytes())
         middle = len(content) // 2
         content[middle : middle + 60] = random.Random(0).randbytes(60)
         path.write_bytes(content)
         here = read(str(path), 16000)
-        assert len(here) == pytest.approx(len(there), abs=200), name
+        assert len(here) == len(there), name
         torch.testing.assert_close(here[-8000:-400], there[-8000:-400], atol=0.02, rtol=0)
 
 
