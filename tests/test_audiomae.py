@@ -166,6 +166,15 @@ def test_overlapping_patches(tiny_sounds, kind, channels):
     assert row[2].signal[:, :, :28].isfinite().all() and row[2].signal[:, :, 28:].isnan().all()
 
 
+def test_overlapping_patches_that_touch_the_end_are_absent(tiny_sounds, signal):
+    model = create_model(NAME, **tiny_sounds, stride=(7, 8)).eval()
+    set_ragged(model, True)
+    signal[0, :, 29:] = torch.nan
+    present = model.encoder.present(signal).view(2, *model.encoder.grid)
+    assert present[0, :, 0].tolist() == [True] * 4 + [False] * 5 and present[1].all()
+    assert model(signal).loss.isfinite()
+
+
 def test_a_value_is_hidden_if_no_visible_patch_covers_it():
     signal = torch.arange(1.0, 11).view(1, 1, 10, 1)
     mask = Mask(torch.tensor([[1]]), torch.tensor([[0, 2]]))
