@@ -188,6 +188,7 @@ class ImageSource:
         self.listing, self.channels, self.view = listing, shape[0], view
         self.shape = (1, *shape)
         self.spans: Tensor | None = None
+        self.weights: Tensor | None = None
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
         self.unlabelled, self.remarks = listing.unlabelled, listing.remarks
         self.fingerprint = listing.fingerprint

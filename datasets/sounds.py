@@ -6,17 +6,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from maskedae.datasets.audio.drawing import draw_spectrograms, write_sounds
-from maskedae.datasets.audio.facts import inspect as inspect
-from maskedae.datasets.audio.fbank import Fbank
-from maskedae.datasets.audio.reading import CONTAINERS
-from maskedae.datasets.audio.reading import EXTENSIONS as EXTENSIONS
-from maskedae.datasets.audio.reading import sniff as sniff
 from torch import Tensor
 
 from maskedae.answers import Kind
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll, hide_bands
+from maskedae.datasets.audio.corpora import Corpora
+from maskedae.datasets.audio.drawing import draw_spectrograms, write_sounds
+from maskedae.datasets.audio.facts import inspect as inspect
+from maskedae.datasets.audio.fbank import Fbank
+from maskedae.datasets.audio.kinds import CONTAINERS
+from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
+from maskedae.datasets.audio.kinds import sniff as sniff
 from maskedae.datasets.audio.source import SoundSource
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.scanning import Wanted
@@ -34,7 +35,8 @@ class Sounds:
     """
 
     root: str | list[str] | None = None
-    """A folder, a .txt list (path, label), a .csv list (columns path, label); or several."""
+    """A folder, a .txt list (path, label), a .csv list (columns path, label), or what ESC-50,
+    Speech Commands, VoxCeleb, AudioSet and Audio-MAE lay out; or several."""
     val_root: str | list[str] | None = None
     """The same, for what is held out. By default val/ or the like next to train/ in a root."""
     weights: list[float] | None = None
@@ -45,6 +47,16 @@ class Sounds:
     """What stands between path and label in lists."""
     labels: Kind = "class"
     """What a label in a list is: a class, classes separated by | or ;, or a number."""
+    fold: int | None = None
+    """Held out, of data that come in folds; by default the last."""
+    test: bool = False
+    """Hold out what is for tests, where data come with samples for validation, too."""
+    label_names: str | None = None
+    """A file of the names and order of classes (columns index, mid, display_name); by default the
+    one that lies beside a list."""
+    balance: bool = False
+    """Draw rare classes as often as common ones: by the weights that lie beside a list, or else by
+    how often each class occurs."""
     rate: int | None = None
     """Samples per second to which all sounds are resampled; by default 16000."""
     mels: int | None = None
@@ -151,7 +163,9 @@ class Sounds:
     @property
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
-        return Wanted(EXTENSIONS | CONTAINERS, sniff, self.labels, self.separator)
+        corpora = Corpora(self.fold, self.test, self.label_names, weighted=self.balance)
+        extensions = EXTENSIONS | CONTAINERS
+        return Wanted(extensions, sniff, self.labels, self.separator, layouts=(corpora,))
 
     @cached_property
     def splits(self) -> Splits:

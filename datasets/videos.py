@@ -22,6 +22,7 @@ from maskedae.datasets.films.facts import inspect as inspect
 from maskedae.datasets.films.films import EXTENSIONS as EXTENSIONS
 from maskedae.datasets.films.films import installed
 from maskedae.datasets.films.films import sniff as sniff
+from maskedae.datasets.films.kinetics import kinetics
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reader import Reader
 from maskedae.datasets.films.stills import EXTENSIONS as STILLS
@@ -30,6 +31,7 @@ from maskedae.scanning import Wanted
 from maskedae.windows import cut_all
 
 LEAVES = frozenset(STILLS)  # a folder of such files is a film
+LAYOUTS = (kinetics,)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Videos:
     @property
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
-        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, LEAVES)
+        return Wanted(EXTENSIONS, sniff, self.labels, self.separator, LEAVES, LAYOUTS)
 
     @property
     def colours(self) -> Colours:
@@ -213,6 +215,7 @@ class VideoSource:
         self.unlabelled, self.remarks = listing.unlabelled, listing.remarks
         self.fingerprint = listing.fingerprint
         self.spans: Tensor | None = None
+        self.weights: Tensor | None = None
         if data.window and not augment:
             hop = data.hop or data.window
             self.files, self.spans = cut_all(listing, self._seconds, data.window, hop)

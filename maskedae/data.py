@@ -31,13 +31,20 @@ class Source(Protocol):
     unlabelled: str  # why there are no labels; empty where there are
     fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
-    remarks: str  # what was left out, or taken in a way that may surprise; empty without
     shape: tuple[int, ...]  # of what `read` returns: (views, C, ...)
     # (len, 2) float64, the seconds from which to which a sample lies in its file; None where a
     # sample is a whole file.
     spans: Tensor | None
+    # (len,) float64, how often each sample is drawn in training, relative to the others; None where
+    # all are drawn alike.
+    weights: Tensor | None
 
     def __len__(self) -> int: ...
+
+    @property
+    def remarks(self) -> str:
+        """Say what was left out, or is not as one may expect it; empty without."""
+        ...
 
     def name(self, index: int) -> str:
         """Say which sample it is, in the user's words: the path of its file."""

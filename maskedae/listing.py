@@ -19,11 +19,10 @@ from torch import Tensor
 
 from maskedae.answers import Kind
 from maskedae.labelling import class_names, labels_of, why_unlabelled
-from maskedae.lists import gather
+from maskedae.lists import by_layout, gather, gather_splits, gather_whole
 from maskedae.scanning import Rows, Wanted
 
 EXPECTED = ("system file", "hidden folder")  # that nobody misses
-HELD_OUT = ("val", "valid", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Listing:
     ignored: dict[str, int]  # extension, or what else was wrong: how many files
     unlabelled: str  # why there are no labels; empty where there are
     framed: bool = False  # whether samples are folders of frames
+    weights: Tensor | None = None  # (len,) float64, how often to draw each, where lists say so
+    notes: tuple[str, ...] = ()  # what is worth knowing, in words
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -56,11 +57,11 @@ class Listing:
 
     @property
     def remarks(self) -> str:
-        """What was left out, and whether folders are samples, in words."""
+        """What was left out, whether folders are samples, and what else is known, in words."""
         left = {kind: count for kind, count in self.ignored.items() if kind not in EXPECTED}
         found = [f"left out: {', '.join(f'{left[kind]} {kind}' for kind in sorted(left))}"]
         framed = ["folders that hold nothing but frames are samples, too"]
-        return "; ".join(found * bool(left) + framed * self.framed)
+        return "; ".join([*self.notes, *found * bool(left), *framed * self.framed])
 
     def path(self, index: int) -> str:
         """Say where a sample lies."""
@@ -79,11 +80,13 @@ class Listing:
         ends = np.cumsum([0] + [count for count, _ in self.shares])
         left = [int(chosen[start:stop].sum()) for start, stop in pairwise(ends)]
         kept = [root for root, count in enumerate(left) if count]
+        samples = torch.from_numpy(chosen)
         return replace(
             self,
             text=torch.from_numpy(self.text.numpy()[np.repeat(chosen, lengths)]),
             offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths[chosen])])),
-            labels=None if self.labels is None else self.labels[torch.from_numpy(chosen)],
+            labels=None if self.labels is None else self.labels[samples],
+            weights=None if self.weights is None else self.weights[samples],
             roots=tuple(self.roots[root] for root in kept),
             shares=[(left[root], self.shares[root][1]) for root in kept],
         )
@@ -106,21 +109,22 @@ def open_splits(
 ) -> Splits:
     """List the samples of all roots, with one numbering of classes for both splits.
 
-    One root or several. Held out is `val_root`; else what roots bring along, in `val/` or the like
-    next to `train/`; else, where there are labels, a share that depends on each path alone. Weights
-    say how often the roots are drawn, relative to each other; by default, as often as they have
-    samples. Raises ValueError where there are none.
+    One root or several. Held out is `val_root`; else what roots bring along, by a layout, or in
+    `val/` or the like next to `train/`; else, where there are labels, a share that depends on each
+    path alone. Weights say how often the roots are drawn, relative to each other; by default, as
+    often as they have samples. Raises ValueError where there are none.
     """
     if not 0 <= held_out_share < 1:
         raise ValueError(f"cannot hold out a share of {held_out_share}: it must lie in [0, 1)")
     if not root:
         raise ValueError("say where the samples are: --data.root DIR")
     roots = [root] if isinstance(root, str) else root
-    pairs = [split_folders(os.path.expanduser(root)) for root in roots]
-    train = [gather(first, wanted) for first, _ in pairs]
-    brought = [second for _, second in pairs if second]
-    named = [val_root] if isinstance(val_root, str) else val_root
-    held = [gather(root, wanted) for root in (named or brought)]
+    pairs = [gather_splits(root, wanted, both=not val_root) for root in roots]
+    train = [first for first, _ in pairs]
+    held = [second for _, second in pairs if second is not None and not val_root]
+    for root in [val_root] if isinstance(val_root, str) else val_root or ():
+        first, second = gather_whole(root, wanted)
+        held.append(first if second is None else second)
     classes = class_names(train + held, wanted.labels)
     listing = pack(train, classes, weights, wanted.labels)
     if held:
@@ -135,6 +139,9 @@ def list_named(paths: Sequence[str], wanted: Wanted) -> Listing:
     """List files, folders and lists named by hand, in their order, without labels."""
     parts: list[Rows] = []
     for path in paths:
+        if found := by_layout(path, wanted):
+            parts += [part for part in found if part is not None]
+            continue
         if os.path.isdir(path) or path.lower().endswith((".txt", ".csv")):
             parts.append(gather(path, wanted))
             continue
@@ -146,20 +153,6 @@ def list_named(paths: Sequence[str], wanted: Wanted) -> Listing:
     if not parts:
         raise ValueError("name at least one file or folder")
     return pack(parts, ())
-
-
-def split_folders(root: str) -> tuple[str, str | None]:
-    """Find what to train on and what to hold out under a root."""
-    train = os.path.join(root, "train")
-    if not os.path.isdir(train):
-        return root, None
-    for name in HELD_OUT:
-        if os.path.isdir(held_out := os.path.join(root, name)):
-            return train, held_out
-    # Next to other folders, `train` is a class of vehicles.
-    with os.scandir(root) as entries:
-        alone = sum(entry.is_dir() for entry in entries) == 1
-    return (train if alone else root), None
 
 
 def pack(
@@ -186,6 +179,10 @@ def pack(
         ignored=dict(sum((part.ignored for part in parts), Counter())),
         unlabelled=reason,
         framed=any(part.framed for part in parts),
+        weights=torch.cat([torch.frombuffer(part.weights, dtype=torch.float64) for part in parts])
+        if all(part.weights for part in parts)
+        else None,
+        notes=tuple(note for part in parts for note in part.notes),
     )
 
 

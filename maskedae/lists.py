@@ -7,8 +7,43 @@ from typing import TextIO
 
 from maskedae.scanning import Rows, Wanted, scan
 
-INTERVALS = {"youtube_id", "time_start", "time_end"}
+HELD_OUT = ("val", "valid", "validation", "test")
+GONE = "listed, but not there"
 Line = tuple[int, str | None, str | None]  # its number; a path, or none is there; a label
+
+
+def by_layout(root: str, wanted: Wanted) -> tuple[Rows, Rows | None] | None:
+    """What to train on and to hold out where a layout knows a root."""
+    root = os.path.expanduser(root)
+    found = (layout(root, wanted) for layout in wanted.layouts)
+    return next((pair for pair in found if pair is not None), None)
+
+
+def gather_splits(root: str, wanted: Wanted, both: bool = True) -> tuple[Rows, Rows | None]:
+    """Find what to train on under a root, and, if both are wanted, what to hold out."""
+    if found := by_layout(root, wanted):
+        return found
+    train, held_out = split_folders(os.path.expanduser(root))
+    return gather(train, wanted), gather(held_out, wanted) if held_out and both else None
+
+
+def gather_whole(root: str, wanted: Wanted) -> tuple[Rows, Rows | None]:
+    """Find all samples of a root, apart only where a layout tells them apart."""
+    return by_layout(root, wanted) or (gather(root, wanted), None)
+
+
+def split_folders(root: str) -> tuple[str, str | None]:
+    """Find what to train on and what to hold out under a root."""
+    train = os.path.join(root, "train")
+    if not os.path.isdir(train):
+        return root, None
+    for name in HELD_OUT:
+        if os.path.isdir(held_out := os.path.join(root, name)):
+            return train, held_out
+    # Next to other folders, `train` is a class of vehicles.
+    with os.scandir(root) as entries:
+        alone = sum(entry.is_dir() for entry in entries) == 1
+    return (train if alone else root), None
 
 
 def gather(root: str, wanted: Wanted) -> Rows:
@@ -35,7 +70,7 @@ def read_list(path: str, lines: Iterator[Line], wanted: Wanted) -> Rows:
     rows = Rows(os.path.dirname(path) or os.curdir)
     for line, name, label in lines:
         if name is None:
-            rows.ignore("listed, but not there")
+            rows.ignore(GONE)
             continue
         if not name:
             raise ValueError(f"{path}, line {line}: no path")
@@ -45,6 +80,8 @@ def read_list(path: str, lines: Iterator[Line], wanted: Wanted) -> Rows:
             raise ValueError(f"{path}, line {line}: some samples have a label, some have none")
         rows.listed = label is not None
         rows.add(os.fsencode(name), label)
+    if not rows.ends and rows.ignored:
+        raise ValueError(f"{path}: of {rows.ignored.total()} samples that it lists none is there")
     if not rows.ends:
         raise ValueError(f"{path} lists no samples")
     return rows
@@ -73,11 +110,9 @@ def csv_lines(path: str, wanted: Wanted) -> Iterator[Line]:
         columns = next(csv.reader([line], delimiter=delimiter), [])
         if least <= set(columns):
             return column_lines(path, columns, delimiter)
-    columns = next(csv.reader([line]), [])
-    if set(columns) >= INTERVALS:
-        return interval_lines(path, columns, wanted)
     if wanted.separator != "\t":
         return bare_lines(path, wanted, quotes=True)
+    columns = next(csv.reader([line]), [])
     advice = f"; if it is a sample, {option(guess(line, wanted))}" if columns else ""
     raise ValueError(f"{path}: the first line names no column 'path', but {columns}{advice}")
 
@@ -154,38 +189,3 @@ def column_lines(path: str, columns: list[str], delimiter: str) -> Iterator[Line
     for number, row in table(path, columns, delimiter):
         label = (row["label"] or "").strip() if "label" in columns else None
         yield number, row["path"] or "", label
-
-
-def interval_lines(path: str, columns: list[str], wanted: Wanted) -> Iterator[Line]:
-    """Find the files of intervals, as in the lists of Kinetics (arXiv:1705.06950)."""
-    folder = os.path.dirname(path) or os.curdir
-    rows, there = scan(folder, wanted), dict[bytes, bytes]()
-    for name in rows:
-        stem = os.path.splitext(os.path.basename(name))[0]
-        there[stem] = min(name, there.get(stem, name))
-    found, names = False, ("", "")
-    for number, row in table(path, columns):
-        names = interval_names(row, f"{path}, line {number}")
-        hits = [there[stem] for stem in map(os.fsencode, names) if stem in there]
-        found = found or bool(hits)
-        label = (row["label"] or "").strip() if "label" in columns else None
-        yield number, os.fsdecode(hits[0]) if hits else None, label
-    if not found and any(names):
-        raise ValueError(
-            f"{path}: nothing that it lists is there; looked in {folder} and below for files such "
-            f"as {' or '.join(names)}, {wanted}, found {len(rows.ends)} of other names"
-        )
-
-
-def interval_names(row: dict[str, str | None], place: str) -> tuple[str, str]:
-    """What the file of an interval, or that of all it was cut from, is called.
-
-    >>> interval_names({"youtube_id": "-aB_9", "time_start": "2", "time_end": "12"}, "")
-    ('-aB_9_000002_000012', '-aB_9')
-    """
-    name, times = row["youtube_id"] or "", [row["time_start"], row["time_end"]]
-    try:
-        start, end = (int(float(time or "")) for time in times)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{place}: {times} are no seconds") from error
-    return f"{name}_{start:06d}_{end:06d}", name

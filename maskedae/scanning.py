@@ -11,9 +11,7 @@ and, itself or below, nothing else that is a sample. A root is one of:
     .csv
       path,label         columns of these names among any; without `label`, no labels
       path label         no head, but `separator` is given, here a blank
-      label,youtube_id,time_start,time_end
-                         Kinetics: files ID_000012_000022 or else ID, of any wanted extension, or
-                         folders of frames, anywhere in the folder of the list
+    what a layout knows  files of `datasets/` bring layouts of their own, which are asked first
 
 Lines are split from the right, so that a path may hold the separator; in .csv it may be quoted.
 Of `path number label` the number is dropped if `path` is a folder and `path number` is nothing.
@@ -41,6 +39,8 @@ class Wanted(NamedTuple):
     labels: Kind = "class"  # what the label of a sample is
     separator: str = "\t"  # what stands between path and label in a list
     leaves: frozenset[str] = frozenset()  # extensions of frames: a folder of them is one sample
+    # Each opens roots of one form: what to train on, and to hold out; None of any other root.
+    layouts: "tuple[Callable[[str, Wanted], tuple[Rows, Rows | None] | None], ...]" = ()
 
     def __str__(self) -> str:
         frames = f" or folders of {' '.join(sorted(self.leaves))}" if self.leaves else ""
@@ -58,6 +58,10 @@ class Rows:
         self.groups: dict[str, int] = {}
         self.framed = False  # whether samples are folders of frames
         self.ignored: Counter[str] = Counter()
+        # Class names in their order, where groups are numbers of them: "3", or "3|17" for two.
+        self.names: tuple[str, ...] = ()
+        self.weights = array("d")  # how often each sample is to be drawn, or empty
+        self.notes: list[str] = []  # what is worth knowing, in words
 
     def __iter__(self) -> Iterator[bytes]:
         start = 0

@@ -16,6 +16,11 @@ class Train:
 
     epochs: int = 800
     """Passes over the data."""
+    samples_per_epoch: int | None = None
+    """Samples in an epoch; by default as many as there are."""
+    replacement: bool = True
+    """Where data are drawn by weight: whether a sample may come up more than once in an epoch, as
+    in the published code of Audio-MAE, or not, as in its paper."""
     batch_size: int = 4096
     """Samples in a step, over all processes and accumulated micro-batches together."""
     accumulate: int = 1
@@ -69,6 +74,9 @@ class Train:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} is {getattr(self, name)}; 1 or more would fit")
+        if self.samples_per_epoch is not None and self.samples_per_epoch < 1:
+            count = self.samples_per_epoch
+            raise ValueError(f"train.samples_per_epoch is {count}; 1 or more, or null, would fit")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(f"train.layer_decay is {self.layer_decay}; (0, 1] would fit")
         if self.layer_decay is not None and self.optimizer == "lars":

@@ -1,5 +1,6 @@
 """The training loop, one for every model: when to step, log, save, look and stop."""
 
+import hashlib
 import math
 import time
 from collections import defaultdict, deque
@@ -33,6 +34,27 @@ class Taken(NamedTuple):
     batches: list[Batch]
 
 
+def plan_of(source: Source, settings: Train) -> Plan:
+    """Which samples of a source make the batch of every step."""
+    return Plan(
+        source.shares,
+        settings.batch_size,
+        settings.epochs,
+        settings.seed,
+        settings.samples_per_epoch,
+        None if source.weights is None else source.weights.numpy(),
+        settings.replacement,
+    )
+
+
+def fingerprint(source: Source) -> str:
+    """Of which samples these are, and of how often each is drawn."""
+    if source.weights is None:
+        return source.fingerprint
+    digest = hashlib.blake2b(source.weights.numpy().data, digest_size=8)
+    return f"{source.fingerprint}-{digest.hexdigest()}"
+
+
 class Trainer:
     """Takes the steps of a plan, from wherever the run stands."""
 
@@ -48,7 +70,8 @@ class Trainer:
         self.task, self.source, self.settings = task, source, settings
         self.run, self.config, self.accelerator = run, config, accelerator
         self.main = accelerator.is_main_process
-        self.plan = Plan(source.shares, settings.batch_size, settings.epochs, settings.seed)
+        self.plan = plan_of(source, settings)
+        self.data = fingerprint(source)
         self.stepper = Stepper(task, settings, accelerator)
         self.step, self.read = 0, 0  # steps taken, and those whose numbers have been read
         self.keep = list[int]()
@@ -64,10 +87,11 @@ class Trainer:
     def restore(self) -> None:
         """Go back to the last checkpoint."""
         weights, memory, state = self.run.checkpoints.load()
-        if state["data"] != self.source.fingerprint:
+        if state["data"] != self.data:
             raise ValueError(
                 f"the run was begun on {state['samples_in_epoch']} samples and now there are "
-                f"{self.plan.samples}, or files of other names; it can only go on with the same"
+                f"{len(self.source)}, or files of other names or weights; it can only go on with "
+                f"the same"
             )
         self.stepper.restore(weights, memory, state["scaler"])
         self.step, self.best, self.keep = state["step"], state["best"], state["keep"]
@@ -82,8 +106,8 @@ class Trainer:
                 "step": self.step,
                 "epoch": self.step / self.plan.steps_per_epoch,
                 "samples": self.step * self.plan.batch_size,
-                "samples_in_epoch": self.plan.samples,
-                "data": self.source.fingerprint,
+                "samples_in_epoch": len(self.source),
+                "data": self.data,
                 "finished": self.step == self.plan.steps,
                 "scores": self.scores,
                 "losses": self.losses,
@@ -197,7 +221,7 @@ class Trainer:
 
     def _budget(self) -> None:
         drawn = self.read * self.plan.batch_size
-        check_budget(self.bad, drawn, self.plan.samples, self.task.data.max_bad_share)
+        check_budget(self.bad, drawn, len(self.source), self.task.data.max_bad_share)
 
     def _digest(self, taken: Taken) -> None:
         """Read the numbers of a step, and act on them."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,38 @@ def test_batches_that_do_not_fit_are_refused():
 def test_keys_differ():
     seen = {key(*numbers) for numbers in [(0,), (0, 0), (0, 1), (1, 0), (-1,)]}
     assert len(seen) == 5 and all(0 <= k < 2**63 for k in seen)
+
+
+WEIGHTS = np.arange(1.0, 51.0)
+WEIGHTED = [
+    {"weights": WEIGHTS},
+    {"weights": WEIGHTS, "samples_per_epoch": 40, "replacement": False},
+    {"weights": WEIGHTS, "samples_per_epoch": 400},
+    {"samples_per_epoch": 170},
+]
+
+
+@pytest.mark.parametrize("how", WEIGHTED)
+def test_weighted_draws_do_not_depend_on_processes_or_resuming(how):
+    plan = Plan([(20, 20.0), (30, 30.0)], batch_size=8, epochs=3, seed=1, **how)
+    whole = union(plan, 1, 1)
+    assert len(whole) == plan.steps == 3 * (plan.samples // 8)
+    assert union(plan, 2, 2) == union(plan, 1, 4) == whole
+    assert union(plan, 4, 1, first_step=7) == whole[7:]
+    assert union(plan, 1, 1) != union(replace(plan, seed=2), 1, 1)
+    assert not np.array_equal(plan.order(0), plan.order(1))
+
+
+@pytest.mark.parametrize("how", WEIGHTED)
+def test_no_two_draws_share_their_randomness(how):
+    plan = Plan([(50, 50.0)], batch_size=8, epochs=3, seed=1, **how)
+    draws = [draw for batch in union(plan, 1, 1) for draw in batch]
+    assert len(set(draws)) == len(draws) == plan.steps * 8
+
+
+@pytest.mark.parametrize("count", [7, 25, 60])
+def test_epochs_of_any_length_deal_every_sample_equally_often(count):
+    plan = Plan(ONE, batch_size=5, epochs=1, seed=0, samples_per_epoch=count)
+    orders = [plan.order(epoch) for epoch in range(20)]
+    assert {len(order) for order in orders} == {count}
+    assert np.ptp(np.bincount(np.concatenate(orders), minlength=10)) <= 1

@@ -5,13 +5,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from maskedae.datasets.audio.reading import facts, read
 from torch import Tensor
 
 from maskedae.data import BadSample
 from maskedae.datasets.audio.augmenting import add_noise, change_gain, roll
+from maskedae.datasets.audio.reading import facts, read
 from maskedae.evaluation import spread
 from maskedae.listing import Listing
+from maskedae.weighting import balanced_weights
 from maskedae.windows import cut_all
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class SoundSource:
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
         self.unlabelled = listing.unlabelled
         self.fingerprint = listing.fingerprint
+        self.weights = self._weights() if data.balance and augment else None
         self.spans: Tensor | None = None
         if data.window and not augment:
             hop = data.hop or data.window
@@ -44,6 +46,13 @@ class SoundSource:
 
     def __len__(self) -> int:
         return len(self.listing) if self.spans is None else len(self.spans)
+
+    def _weights(self) -> Tensor:
+        if self.listing.weights is not None:
+            return self.listing.weights
+        if self.labels is None:
+            raise ValueError(f"data.balance needs labels, and there are none: {self.unlabelled}")
+        return balanced_weights(self.labels)
 
     @cached_property
     def remarks(self) -> str:

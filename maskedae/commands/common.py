@@ -55,18 +55,23 @@ def from_anywhere(config: dict[str, Any]) -> dict[str, Any]:
 
 def run_recipe(parser: ArgumentParser, settings: Namespace, task: str, show: bool) -> int:
     """Train as a recipe says, or only show it; return the exit status."""
-    config = plain(parser, settings, task)
     if show:
-        print(yaml.safe_dump(config, sort_keys=False), end="")
+        print(yaml.safe_dump(plain(parser, settings, task), sort_keys=False), end="")
         return 0
+    if not train(parser, settings, task):
+        out = str(settings.out)
+        again = ["maskedae", task, str(settings.out / "config.yaml"), "--out", out, "--resume"]
+        print(f"stopped and saved; to go on: {shlex.join(again)}")
+    return 0
+
+
+def train(parser: ArgumentParser, settings: Namespace, task: str) -> bool:
+    """Train as settings say; return whether the training is finished, or was stopped."""
     if settings.resume and settings.overwrite:
         raise ValueError("--resume goes on with a run, --overwrite deletes it: give one of them")
 
     from maskedae.launching import Launch  # only now: help and errors should come at once
 
-    launch = Launch(settings.out, from_anywhere(config), settings.resume, settings.overwrite)
-    if not getattr(import_module(TASKS[task]), task)(make(parser, settings), launch):
-        out = str(settings.out)
-        again = ["maskedae", task, str(settings.out / "config.yaml"), "--out", out, "--resume"]
-        print(f"stopped and saved; to go on: {shlex.join(again)}")
-    return 0
+    config = from_anywhere(plain(parser, settings, task))
+    launch = Launch(settings.out, config, settings.resume, settings.overwrite)
+    return getattr(import_module(TASKS[task]), task)(make(parser, settings), launch)

@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.write is not None:
+        options.kind = kind_to_write(options)
     try:
         facts, healthy = environment() if options.DIR is None else folder(options)
     except KeyboardInterrupt:
@@ -36,6 +38,10 @@ def main(arguments: list[str]) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(facts, indent=1) + "\n")
         say(f"written to {options.json}")
+    if options.write is not None:
+        from maskedae.doctor.storing import write_statistics
+
+        say(f"written to {options.write}: {write_statistics(options.write, facts)}")
     return 0 if healthy else 1
 
 
@@ -47,8 +53,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("DIR", nargs="?", help="a folder, or a .txt or .csv list; without one: the environment")
+    add("DIR", nargs="?", help="a folder, or a list; without one: the environment")
     add("--stats", action="store_true", help="mean and std of every channel, for a recipe")
+    add("--write", type=Path, metavar="RECIPE", help="put --stats into this file of a recipe")
     add("--json", type=Path, metavar="FILE", help="write everything there")
     add("--kind", metavar="NAME", help="read only what this file of datasets/ can, such as images")
     add("--timeout", type=float, default=30.0, metavar="SECONDS", help="per file, by default 30")
@@ -57,7 +64,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.timeout <= 0 or (options.workers is not None and options.workers < 1):
         parser.error("--timeout and --workers must be above zero")
+    if options.write is not None and not (options.stats and options.DIR):
+        parser.error("--write needs DIR and --stats, for it writes what they find")
     return options
+
+
+def kind_to_write(options: argparse.Namespace) -> str:
+    """What reads the data of the recipe that is to be written, and no others."""
+    from maskedae.doctor.storing import kind_of
+
+    kind = kind_of(options.write)
+    if options.kind not in (None, kind):
+        raise ValueError(f"{options.write} is for {kind}: leave --kind={options.kind} out")
+    return kind
 
 
 def say(text: str) -> None:

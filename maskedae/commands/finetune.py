@@ -5,7 +5,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from maskedae.commands.common import add_run_options, run_recipe, split_recipe
+from maskedae.commands.common import add_run_options, run_recipe, split_recipe, train
 from maskedae.recipe import STATISTICS, given, parse, read_recipe, recipe_parser
 from maskedae.zoo import model_config
 
@@ -18,6 +18,8 @@ RECIPE is a name (maskedae recipes lists them) or a YAML file.
   --out DIR          the run folder; runs/RECIPE if not given
   --resume           go on where the run in --out stands, or begin it
   --overwrite        delete the run in --out and begin anew
+  --folds NUMBER     train once for each of so many folds of the data, --data.fold=1 and on, each in
+                     a folder in --out, and tell their scores, mean and spread
   --print_config     print the whole recipe as it would run, and stop
   --a.b=c            change any setting: maskedae finetune RECIPE --init CHECKPOINT --help"""
 INHERITED = ("width", "depth", "heads", "channels", "norm_eps")  # by an encoder with one axis more
@@ -89,6 +91,34 @@ def main(arguments: list[str]) -> int:
     parser: ArgumentParser = recipe_parser(model, "maskedae finetune RECIPE", "finetune")
     parser.set_defaults({f"model.{key}": value for key, value in values.items()})
     add_run_options(parser, path.stem)
-    settings = parse(parser, path, rest)
-    inherit_statistics(settings, seen)
-    return run_recipe(parser, settings, "finetune", show)
+    parser.add_argument("--folds", type=int, help="train once for each of so many folds")
+
+    def settled(arguments: list[str]) -> Namespace:
+        settings = parse(parser, path, arguments)
+        inherit_statistics(settings, seen)
+        return settings
+
+    settings = settled(rest)
+    if settings.folds is None or show:
+        return run_recipe(parser, settings, "finetune", show)
+    check_folds(settings)
+
+    from maskedae.finetuning.folds import run_folds
+
+    def train_fold(fold: int, out: Path) -> bool:
+        one = settled([*rest, f"--data.fold={fold}", "--out", str(out)])
+        return train(parser, one, "finetune")
+
+    if not run_folds(settings.folds, settings.out, train_fold):
+        print("stopped and saved; to go on, give the same command with --resume")
+    return 0
+
+
+def check_folds(settings: Namespace) -> None:
+    """Raise ValueError if data do not come in folds, or not in so many."""
+    if "fold" not in settings.data.init_args:
+        raise ValueError(f"{settings.data.class_path} knows no folds: leave --folds out")
+    if settings.folds < 1:
+        raise ValueError(f"--folds is {settings.folds}; 1 or more would fit")
+    if settings.data.init_args.fold is not None:
+        raise ValueError("--folds sets data.fold, so leave that one out")

@@ -85,11 +85,13 @@ class Census:
             return train.path(index)
         return held_out.path(index - len(train))
 
-    def label(self, index: int) -> int:
-        """Number of the class of a sample, or -1."""
+    def label(self, index: int) -> bytes:
+        """What tells the classes of a sample from those of another; empty without."""
         train, held_out = self.splits
         listing, number = (train, index) if index < len(train) else (held_out, index - len(train))
-        return -1 if listing is None or listing.labels is None else int(listing.labels[number])
+        if listing is None or listing.labels is None:
+            return b""
+        return listing.labels[number].numpy().tobytes()
 
     def add(self, index: int, report: dict[str, Any]) -> None:
         """Take in the report on a sample."""
@@ -113,6 +115,7 @@ class Census:
         return {
             "files": {"train": len(train), "held_out": len(held_out or ())},
             "ignored": dict(ignored.most_common()),
+            "notes": [note for listing in self.splits if listing for note in listing.notes],
             "bad": [{"path": self.path(i), "reason": why} for i, why in sorted(self.bad.items())],
             "warnings": self._warnings(),
             "kinds": {name: kind.facts() for name, kind in sorted(self.kinds.items())},
@@ -146,6 +149,11 @@ class Census:
         return {"surplus": surplus, "in both": both, "in several classes": differ}
 
 
+def per_class(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Samples of every class, from labels (len,) or (len, classes): (classes,)."""
+    return np.bincount(labels, minlength=classes) if labels.ndim == 1 else labels.sum(axis=0)
+
+
 def labels(splits: Splits) -> dict[str, Any]:
     """Samples per class and split, or why there are none, and what is odd about them."""
     listings = dict(zip(SPLITS, splits, strict=True))
@@ -154,7 +162,7 @@ def labels(splits: Splits) -> dict[str, Any]:
     for split, listing in listings.items():
         if listing is None or listing.labels is None:
             continue
-        counts = np.bincount(listing.labels, minlength=len(listing.classes)).tolist()
+        counts = per_class(listing.labels.numpy(), len(listing.classes)).tolist()
         for name, count in zip(listing.classes, counts, strict=True):
             classes.setdefault(name, {})[split] = count
         low, high = min(counts), max(counts)

@@ -9,7 +9,17 @@ from maskedae.doctor.census import Census
 from maskedae.doctor.inspection import Inspector
 from maskedae.doctor.journal import Journal
 from maskedae.doctor.watchdog import Failure, Supervisor
-from maskedae.listing import open_splits
+from maskedae.labelling import SeveralLabels
+from maskedae.listing import Splits, open_splits
+
+
+def find(root: str, inspector: Inspector) -> Splits:
+    """List the files of a root, whether each is of one class or of several."""
+    wanted = inspector.wanted()
+    try:
+        return open_splits([root], wanted)
+    except SeveralLabels:
+        return open_splits([root], wanted._replace(labels="classes"))
 
 
 class Checkup:
@@ -17,7 +27,7 @@ class Checkup:
 
     def __init__(self, root: str, inspector: Inspector, keep: bool = False) -> None:
         self.root, self.inspector = os.path.abspath(os.path.expanduser(root)), inspector
-        self.census = Census(open_splits([self.root], inspector.wanted()))
+        self.census = Census(find(self.root, inspector))
         self.paths = [self.census.path(index) for index in range(len(self.census))]
         self.left = list(range(len(self.paths)))  # numbers of the files that are still to be read
         self.keep, self.reports = keep, dict[int, dict[str, Any]]()  # every one, if they are kept

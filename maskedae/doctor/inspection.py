@@ -1,8 +1,9 @@
 """Read a file in full and say what it is: every file of `datasets/` that can brings its way.
 
-Such a file has EXTENSIONS, `sniff(head)` for files without extension, and `inspect(path, sums)`,
-which raises BadSample or reports: the `kind` of sample, text to count by, numbers and lists of
-numbers that have a range, `warnings`, and if asked the `sums` that mean and deviation come from.
+Such a file has EXTENSIONS, `sniff(head)` for files without extension, LAYOUTS if there are roots of
+forms of its own, and `inspect(path, sums)`, which raises BadSample or reports: the `kind` of
+sample, text to count by, numbers and lists of numbers that have a range, `warnings`, and if asked
+the `sums` that mean and deviation come from.
 """
 
 import hashlib
@@ -65,7 +66,12 @@ class Inspector:
         alone = modules if len(modules) == 1 else []
         leaves = frozenset[str]().union(*(getattr(module, "LEAVES", ()) for module in alone))
         return Wanted(
-            extensions, lambda head: any(module.sniff(head) for module in modules), leaves=leaves
+            extensions,
+            lambda head: any(module.sniff(head) for module in modules),
+            leaves=leaves,
+            layouts=tuple(
+                layout for module in modules for layout in getattr(module, "LAYOUTS", ())
+            ),
         )
 
     def modules(self) -> list[str]:

@@ -47,6 +47,7 @@ def report(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['folder']}: {files['train']:,} files to train on, {files['held_out']:,} held out"
     if facts["ignored"]:
         yield f"  no samples: {tally(facts['ignored'])}"
+    yield from (f"  {note}" for note in facts["notes"])
     if facts["beside"]:
         names = ", ".join(os.path.basename(path) for path in facts["beside"][:SHOWN])
         yield f"  not read, as they lie next to train: {names}"
@@ -89,12 +90,17 @@ def describe_kind(name: str, kind: dict[str, Any]) -> Iterator[str]:
             common = (f"{number(item)} ({count:,})" for item, count in value["common"])
             yield f"  {'':<{wide}}most common: {', '.join(common)}"
     if "mean" in kind:
-        yield "  over all values of all of them, to paste under init_args of data in a recipe:"
-        # Gray pictures have three equal channels; one number does for any number of channels.
-        one = all(len(set(kind[key])) == 1 for key in ("mean", "std"))
-        for key in ("mean", "std"):
-            values = ", ".join(f"{value:.4f}" for value in kind[key][: 1 if one else None])
-            yield f"    {key}: [{values}]"
+        yield "  over all values, for init_args of data in a recipe (--write RECIPE puts them in):"
+        for key, values in statistics(kind).items():
+            yield f"    {key}: [{', '.join(values)}]"
+
+
+def statistics(kind: dict[str, Any]) -> dict[str, list[str]]:
+    """Mean and deviation of every channel, as they are written in a recipe."""
+    # Gray pictures have three equal channels; one number does for any number of channels.
+    one = all(len(set(kind[key])) == 1 for key in ("mean", "std"))
+    chosen = slice(1 if one else None)
+    return {key: [f"{value:.4f}" for value in kind[key][chosen]] for key in ("mean", "std")}
 
 
 def describe_labels(labels: dict[str, Any]) -> Iterator[str]:

@@ -4,8 +4,11 @@ import sys
 import pytest
 from PIL import Image
 
+from maskedae.datasets import images
 from maskedae.doctor.checkup import Checkup
+from maskedae.doctor.inspection import Inspector
 from maskedae.doctor.journal import Journal
+from maskedae.scanning import Rows
 
 LIMIT = 2  # seconds
 SICK = """
@@ -105,3 +108,21 @@ def test_folders_beside_train_are_named(folder, inspector, tmp_path):
     checkup = Checkup(str(tmp_path / "split"), inspector)
     assert checkup.facts()["beside"] == [str(tmp_path / "split" / "test")]
     assert Checkup(folder, inspector).facts()["beside"] == []
+
+
+def test_samples_of_several_classes(tmp_path, monkeypatch):
+    def listed(root, wanted):
+        rows = Rows(root, listed=True)
+        rows.names, rows.notes = ("x", "y", "z"), ["a note"]
+        for name, group in (("a", "0|2"), ("b", "2"), ("c", "0|2")):
+            rows.add(f"{name}.png".encode(), group)
+        return rows, None
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(images, "LAYOUTS", (listed,), raising=False)
+    for name in "abc":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    _, facts = check(str(tmp_path), Inspector(("images",)))
+    counts = {name: counts["train"] for name, counts in facts["labels"]["classes"].items()}
+    assert counts == {"x": 2, "y": 0, "z": 3} and facts["notes"] == ["a note"]
+    assert len(facts["copies"]["in several classes"]) == 1

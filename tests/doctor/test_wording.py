@@ -5,6 +5,7 @@ FACTS = {
     "remembered": 0,
     "files": {"train": 3, "held_out": 1},
     "ignored": {".txt": 1200},
+    "notes": ["3 of 4 in list.json are there"],
     "beside": ["/nowhere/pictures/extra"],
     "bad": [{"path": "/nowhere/a.png", "reason": "empty file"}],
     "warnings": [{"warning": "very wide", "files": 2, "example": "/nowhere/b.png"}],
@@ -39,6 +40,7 @@ def test_plain():
 
 def test_report():
     text = "\n".join(report(FACTS))
+    assert "  3 of 4 in list.json are there\n" in text
     for part in (
         "3 files to train on, 1 held out",
         "no samples: .txt 1,200",

@@ -1,0 +1,103 @@
+"""Fine-tuning once for every fold, with one command."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+from accelerate.state import AcceleratorState
+
+from maskedae.cli import main
+from maskedae.datasets.images import Images
+from maskedae.listing import Splits
+
+sys.path.append(str(Path(__file__).parent))
+from training import FINETUNE, ONE_THREAD, rows, same, stopped, write_pictures, write_recipe  # noqa: E402
+
+SMALL = ["--model.size=[32,32]", "--model.patch=[8,8]", "--model.width=32", "--model.depth=1"]
+SMALL = ["--model.name=mae_vit_tiny_patch16", *SMALL, "--model.heads=2", "--init=none"]
+
+
+@dataclass(frozen=True)
+class Folded(Images):
+    """Pictures of which a third is held out, those of one fold."""
+
+    fold: int | None = None
+
+    @cached_property
+    def splits(self):
+        whole = Images(self.root, held_out_share=0.0).splits.train
+        names = [Path(whole.path(index)).stem for index in range(len(whole))]
+        held_out = np.array([int(name) // 2 % 3 == (self.fold or 1) - 1 for name in names])
+        return Splits(whole.pick(~held_out), whole.pick(held_out))
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator(monkeypatch):
+    here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setitem(ONE_THREAD, "PYTHONPATH", os.pathsep.join(filter(None, here)))
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def command(tmp_path):
+    write_pictures(tmp_path / "pictures", count=48)
+    data = {"class_path": "test_folds.Folded", "init_args": {"erasing": 0.25}}
+    recipe = write_recipe(tmp_path / "r.yaml", {**FINETUNE, "data": data}, look_every_epochs=1)
+    where = ["--data.root", str(tmp_path / "pictures"), "--out"]
+    return ["finetune", str(recipe), *SMALL, *where]
+
+
+def test_folds(command, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([*command, str(out), "--folds", "3"]) == 0
+    found = json.loads((out / "folds.json").read_text())
+    assert found["score"] == "acc1" and [fold["fold"] for fold in found["folds"]] == [1, 2, 3]
+    for fold in found["folds"]:
+        scores = [row["acc1"] for row in rows(out / fold["run"]) if "acc1" in row]
+        assert len(scores) == 5  # the first is of the weights before any step
+        assert (fold["last"], fold["best"]) == (scores[-1], max(scores[1:]))
+        assert scores[int(fold["best_epoch"])] == fold["best"]
+    for what in ("last", "best"):
+        values = [fold[what] for fold in found["folds"]]
+        assert found[what] == {"mean": fmean(values), "spread": stdev(values)}
+    said = capsys.readouterr().out
+    assert "fold 3 of 3" in said and "mean" in said and "the one to report" in said
+    held_out = [(out / f"fold-{n}/config.yaml").read_text().count(f"fold: {n}") for n in (1, 2, 3)]
+    assert held_out == [1, 1, 1]
+    assert main([*command, str(tmp_path / "alone"), "--data.fold=2"]) == 0
+    assert same(out / "fold-2", tmp_path / "alone")
+    assert main([*command, str(out), "--folds", "3"]) == 1
+    assert "holds another run; --resume" in capsys.readouterr().err
+
+
+def test_folds_go_on_where_they_were_stopped(command, tmp_path, capsys):
+    assert main([*command, str(tmp_path / "whole"), "--folds=2"]) == 0
+    resumed = [*command, str(tmp_path / "out"), "--folds=2", "--resume"]
+    assert "stopped and saved" in stopped(7, *resumed)
+    assert not (tmp_path / "out/folds.json").exists()
+    assert main(resumed) == 0
+    assert same(tmp_path / "whole/fold-1", tmp_path / "out/fold-1")
+    assert same(tmp_path / "whole/fold-2", tmp_path / "out/fold-2")
+    both = [(tmp_path / name / "folds.json").read_text() for name in ("whole", "out")]
+    assert both[0] == both[1]
+
+
+def test_folds_that_make_no_sense(command, tmp_path, capsys):
+    for extra, words in [
+        (["--folds=0"], "1 or more"),
+        (["--folds=2", "--data.fold=1"], "leave that one out"),
+        (["--folds=2", "--data=maskedae.datasets.images.Images"], "knows no folds"),
+    ]:
+        assert main([*command, str(tmp_path / "out"), *extra]) == 1
+        assert words in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/config.yaml").touch()
+    assert main([*command, str(tmp_path / "out"), "--folds=2"]) == 1
+    assert "holds a run of its own" in capsys.readouterr().err
