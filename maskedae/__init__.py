@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskedae.autoencoder import MaskedAutoencoder as MaskedAutoencoder
+    from maskedae.bands import BandMasker as BandMasker
     from maskedae.masking import Mask as Mask
     from maskedae.masking import RandomMasker as RandomMasker
     from maskedae.tubes import SlotMasker as SlotMasker
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 HOMES = {
     "MaskedAutoencoder": "autoencoder",
+    "BandMasker": "bands",
     "Mask": "masking",
     "RandomMasker": "masking",
     "SlotMasker": "tubes",

@@ -85,7 +85,7 @@ def load_with_report(
     strict: bool = True,
     masker: Masker | None = None,
     encoder_only: bool = False,
-    decoder: bool = True,
+    with_decoder: bool = True,
     **overrides: Any,
 ) -> Loaded:
     """Load a model as `load` does, in silence, with all that is known of the file.
@@ -99,7 +99,7 @@ def load_with_report(
     name, state = settings.pop("name"), found.state
     config = model_config(name, **{**settings, **overrides})
     masker = masker or stored_masker(found.recipe.get("masker"), report)
-    if not decoder:
+    if not with_decoder:
         for key in [key for key in state if key.startswith("decoder.")]:
             del state[key]
     if encoder_only:

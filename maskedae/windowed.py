@@ -11,10 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from maskedae.cosine import CosineAttention
 from maskedae.masking import take
-from maskedae.ragged import shut_out
 from maskedae.transformer import Mlp, Tower
 
 APART = -100.0  # what is added to the scores of tokens that the roll has put side by side
+ABSENT = -3e4  # the same where there is nothing: finite in every precision
 
 
 class Windows(NamedTuple):
@@ -62,9 +62,7 @@ class Windows(NamedTuple):
         if present is None:
             return apart
         there = self.cut(present.unsqueeze(-1).byte()).squeeze(-1) > 0
-        out = shut_out(x, there.flatten(0, 1))
-        assert out is not None
-        out = out.view(*there.shape[:2], 1, 1, -1)
+        out = x.new_zeros(there.shape).masked_fill(~there, ABSENT)[:, :, None, None]
         return out if apart is None else out + apart
 
     def _apart(self, x: Tensor) -> Tensor:

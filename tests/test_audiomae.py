@@ -160,9 +160,19 @@ def test_overlapping_patches(tiny_sounds, kind, channels):
     assert_close(model(other, mask=out.mask).prediction, out.prediction)
     with pytest.raises(ValueError, match=r"built for \(\d, 64, 31\)"):
         model.encoder(torch.randn(2, channels, 63, 31))
+    assert pretraining_flops(lambda: create_model(NAME, **settings, decoder=kind), channels) > 0
     row = imagine_row(model, signal[0], "a sound", [BandMasker(0.5, 0.5)], seed=0)
     assert all(part.signal.shape[1] == 63 for part in row)  # no patch reaches the last frame
     assert row[2].signal[:, :, :28].isfinite().all() and row[2].signal[:, :, 28:].isnan().all()
+
+
+def test_overlapping_patches_that_touch_the_end_are_absent(tiny_sounds, signal):
+    model = create_model(NAME, **tiny_sounds, stride=(7, 8)).eval()
+    set_ragged(model, True)
+    signal[0, :, 29:] = torch.nan
+    present = model.encoder.present(signal).view(2, *model.encoder.grid)
+    assert present[0, :, 0].tolist() == [True] * 4 + [False] * 5 and present[1].all()
+    assert model(signal).loss.isfinite()
 
 
 def test_a_value_is_hidden_if_no_visible_patch_covers_it():

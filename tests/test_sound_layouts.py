@@ -232,3 +232,12 @@ def test_files_of_others_with_another_ending_are_found(tmp_path):
     model = model_of("whole")
     torch.save({"model": OFFICIAL.to_theirs(model.state_dict())}, tmp_path / "model.pyth")
     assert equal(load_with_report(tmp_path, **HEADS).model, model)
+
+
+def test_a_setting_may_be_called_decoder(tmp_path):
+    """Whoever starts from a file without its decoder may still say which one the model has."""
+    model = model_of("whole")
+    model.save_pretrained(tmp_path)
+    loaded = load_with_report(tmp_path, with_decoder=False, decoder="global", size=(64, 128))
+    assert isinstance(loaded.model, EncoderOnly) and loaded.report.complete
+    assert loaded.config.decoder == "global" and loaded.model.encoder.grid == (4, 8)

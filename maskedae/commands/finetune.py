@@ -47,7 +47,7 @@ def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any
     from maskedae.weights import load_with_report
 
     try:
-        loaded = load_with_report(init, decoder=False)
+        loaded = load_with_report(init, with_decoder=False)
     except FileNotFoundError:
         if {"name", "size", "patch"} <= section.keys():  # of a run that goes on, nothing is needed
             return section["name"], {}, {}

@@ -132,13 +132,13 @@ def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
     An encoder of fewer axes is inflated.
     """
     values, axes = vars(recipe.model), len(recipe.model.size)
-    loaded = load_with_report(recipe.init, decoder=False)
+    loaded = load_with_report(recipe.init, with_decoder=False)
     if len(loaded.config.size) == axes and vars(loaded.config) != values:
-        loaded = load_with_report(recipe.init, decoder=False, **values)
+        loaded = load_with_report(recipe.init, with_decoder=False, **values)
     if len(loaded.config.size) == axes:
         assert not isinstance(loaded.model, MaskedAutoencoder)
         return loaded.model, loaded.report
-    still = load_with_report(recipe.init, encoder_only=True, decoder=False)
+    still = load_with_report(recipe.init, encoder_only=True, with_decoder=False)
     encoder = create_model(recipe.model_name, **values).encoder
     report = inflate(still.model.encoder, encoder)
     report.source = f"{recipe.init}, {still.name} for {recipe.model_name}"
