@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 from torch import Tensor
 
 Split = Literal["train", "held_out"]
-PLACES = ("root", "val_root")  # settings that say where data lie, not what they are
+PLACES = ("root", "val_root", "label_names")  # settings that say where data lie, not what they are
 
 
 class BadSample(Exception):

@@ -90,7 +90,7 @@ def describe_kind(name: str, kind: dict[str, Any]) -> Iterator[str]:
             common = (f"{number(item)} ({count:,})" for item, count in value["common"])
             yield f"  {'':<{wide}}most common: {', '.join(common)}"
     if "mean" in kind:
-        yield "  over all values, for init_args of data in a recipe (--write RECIPE puts them in):"
+        yield "  over all values, for init_args of data in a recipe; --write RECIPE does it:"
         for key, values in statistics(kind).items():
             yield f"    {key}: [{', '.join(values)}]"
 
