@@ -1,6 +1,5 @@
 """The training loop, one for every model: when to step, log, save, look and stop."""
 
-import hashlib
 import math
 import time
 from collections import defaultdict, deque
@@ -14,9 +13,10 @@ from maskedae.budget import TooManyBad, check_budget
 from maskedae.data import Source
 from maskedae.loading import Batch, Samples, Skipped, training_loader
 from maskedae.optim import learning_rate
+from maskedae.planning import fingerprint, plan_of
 from maskedae.progress import Meter
 from maskedae.runs import Run
-from maskedae.sampling import MicroBatches, Plan
+from maskedae.sampling import MicroBatches
 from maskedae.settings import Train
 from maskedae.stepping import Stepper, Task, share_of_cores
 from maskedae.stopping import StopRequest
@@ -32,27 +32,6 @@ class Taken(NamedTuple):
     step: int  # steps taken with it
     facts: Tensor
     batches: list[Batch]
-
-
-def plan_of(source: Source, settings: Train) -> Plan:
-    """Which samples of a source make the batch of every step."""
-    return Plan(
-        source.shares,
-        settings.batch_size,
-        settings.epochs,
-        settings.seed,
-        settings.samples_per_epoch,
-        None if source.weights is None else source.weights.numpy(),
-        settings.replacement,
-    )
-
-
-def fingerprint(source: Source) -> str:
-    """Of which samples these are, and of how often each is drawn."""
-    if source.weights is None:
-        return source.fingerprint
-    digest = hashlib.blake2b(source.weights.numpy().data, digest_size=8)
-    return f"{source.fingerprint}-{digest.hexdigest()}"
 
 
 class Trainer:

@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 
 from maskedae.cli import main
 from maskedae.datasets.images import Images
+from maskedae.finetuning.folds import Fold, scored, summary
 from maskedae.listing import Splits
 
 sys.path.append(str(Path(__file__).parent))
@@ -101,3 +102,16 @@ def test_folds_that_make_no_sense(command, tmp_path, capsys):
     (tmp_path / "out/config.yaml").touch()
     assert main([*command, str(tmp_path / "out"), "--folds=2"]) == 1
     assert "holds a run of its own" in capsys.readouterr().err
+
+
+def test_the_best_epoch_is_one_of_training(tmp_path):
+    run = tmp_path / "fold-1"
+    run.mkdir()
+    found = [(0, 1.0), (4, 0.5), (8, 0.75), (12, None), (16, 0.625)]
+    lines = [json.dumps({"step": step, "epoch": step / 4, "map": score}) for step, score in found]
+    (run / "metrics.jsonl").write_text("\n".join(lines))
+    assert scored(tmp_path, 1) == ("map", Fold(1, "fold-1", last=0.625, best=0.75, best_epoch=2))
+    assert summary(tmp_path, 1)["last"] == {"mean": 0.625, "spread": 0.0}
+    (run / "metrics.jsonl").write_text(lines[0])
+    with pytest.raises(ValueError, match="fold-1 has no score: nothing with labels was held out"):
+        scored(tmp_path, 1)
