@@ -22,6 +22,7 @@ from maskedae.datasets.audio.source import SoundSource
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.scanning import Wanted
 
+LAYOUTS = (Corpora(),)
 AUDIOSET = (-4.2677393, 4.5689974)  # mean and deviation of its log-mel values, as published
 HEARD = ("original", "masked", "imagined", "completed")  # the first columns of a figure
 DARK, BRIGHT = -12.0, 2.0  # log-mel values from silence to loud sounds

@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> int:
     named = given(arguments, "--data.root") is not None
     if named and "held_out_share" in options.data.init_args:
         options["data.init_args.held_out_share"] = 0.0  # all that was named is to be scored
+    if given(arguments, "--data.test") is None and "test" in options.data.init_args:
+        options["data.init_args.test"] = True  # what is for validation has chosen the weights
     model, data = classifier_of(loaded, options.checkpoint), parser.instantiate(options).data
     source = data.source(options.split, loaded.config.shape, augment=False)
     if source is None and named:
