@@ -72,9 +72,9 @@ class Sounds:
     """What becomes of sounds shorter than the model takes: the rest is left_out of mask, attention,
     loss and pooling (the default); is zeros in the spectrogram, which are louder than silence, as
     published; or they are repeated, tile."""
-    grain: int = 16
+    grain: int | None = None
     """Frames to a multiple of which silence lengthens sounds, if the rest is left out: those of a
-    patch."""
+    patch; by default 16."""
     repeats: int = 1
     """Stretches drawn of a sound each time it is read for training, each a sample to the model."""
     test_views: int = 1
@@ -103,16 +103,16 @@ class Sounds:
     """More unreadable sounds than this end a run."""
 
     figure = "grid.wav"
-    inherited = ("mean", "std", "rate", "mels", "frame_length", "frame_shift", "short")
+    inherited = ("mean", "std", "rate", "mels", "frame_length", "frame_shift", "short", "grain")
 
     def __post_init__(self) -> None:
-        for name in ("repeats", "test_views", "grain"):
+        for name in ("repeats", "test_views"):
             if getattr(self, name) < 1:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; 1 or more would fit")
         for name in ("mask_time", "mask_frequency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; 0 or more would fit")
-        for name in ("rate", "mels", "frame_length", "frame_shift", "window", "hop"):
+        for name in ("rate", "mels", "frame_length", "frame_shift", "grain", "window", "hop"):
             if (getattr(self, name) or 1) < 0:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; more than 0 would fit")
         for name in ("mean", "std"):

@@ -18,6 +18,7 @@ from maskedae.windows import cut_all
 if TYPE_CHECKING:
     from maskedae.datasets.sounds import Sounds
 
+GRAIN = 16  # frames of a patch, usually
 LOOKED_AT = 32  # sounds of which mean and deviation are compared with those of the recipe
 MEAN_OFF, STD_OFF = 0.5, 1.4  # deviations, and times as large: what is worth a word
 
@@ -108,7 +109,8 @@ class SoundSource:
         if self.data.ragged:
             first, second = self.fbank.samples(1), self.fbank.samples(2)
             frames = 1 + -(-(count - first) // (second - first))
-            whole[: self.fbank.samples(-(-frames // self.data.grain) * self.data.grain)] = 0
+            grain = self.data.grain or GRAIN
+            whole[: self.fbank.samples(-(-frames // grain) * grain)] = 0
         whole[:count] = waveform
         return whole
 
