@@ -53,14 +53,14 @@ def check(path: str) -> None:
         raise Refused("empty file")
 
 
-def why(path: str, error: object) -> str:
-    """Say in a user's words why a file is no film, given what the decoder said."""
+def why(path: str, error: object, what: str = "film") -> str:
+    """Say in a user's words why a file is no film, or sound, given what the decoder said."""
     with open(path, "rb") as file:
         head = file.read(HEAD)
     if head[4:8] == b"ftyp" and b"moov" not in boxes(path):
         return "cut off before its index (moov atom)"
     text = " ".join(head[:40].decode(errors="replace").split())
-    return f"text, not a film: {text!r}" if text.isprintable() and text else str(error)
+    return f"text, not a {what}: {text!r}" if text.isprintable() and text else str(error)
 
 
 def boxes(path: str) -> list[bytes]:
