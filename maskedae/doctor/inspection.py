@@ -25,7 +25,7 @@ from maskedae.doctor.journal import signature
 from maskedae.hints import nearest
 from maskedae.scanning import HEAD, Wanted
 
-DECODERS = ("torch", "torchvision", "torchaudio", "pillow", "av")
+DECODERS = ("torch", "torchvision", "torchaudio", "pillow", "av", "soundfile")
 CHUNK = 2**20  # bytes read at a time
 SAID = 1000  # bytes of what a decoder says that are kept
 

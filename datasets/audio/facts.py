@@ -1,0 +1,134 @@
+"""Read a sound in full and say what it is."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from maskedae.data import BadSample
+from maskedae.datasets.audio.fbank import Fbank
+from maskedae.datasets.audio.reading import Mixed, opened, refuse_lost, resampled
+from maskedae.datasets.audio.sound import END, Facts, Samples, cleaned
+
+FULL = 0.999  # of full scale, from where on a sample may be clipped
+CLIPPED = 0.01  # share of such samples that is too many
+BEYOND = 2.0  # decoders of compressed sound overshoot full scale by less
+CANCELLED = 1e-4  # of the power of the channels is all that is left in their mean
+GONE = 0.1  # seconds that may be missing without a word
+SHORTEST = 0.025  # seconds, one frame of most spectrograms
+CHUNK = 2**18  # samples of which features are taken at a time
+
+
+def inspect(path: str, sums: bool = False) -> dict[str, object]:
+    """Decode a sound in full and report what it is. Raises BadSample.
+
+    The sums are those of the log-mel features: 128 bands at 16 kHz.
+    """
+    fbank, look = Fbank(), Look()
+    with opened(path) as sound:
+        if sums:
+            total = feature_sums(resampled(sound, look, fbank.rate), fbank)
+        else:
+            deque(look(sound.pieces(0, END)), maxlen=0)
+        refuse_lost(sound)
+        lost = sound.lost
+        found = sound.facts()
+    if not look.samples:
+        raise BadSample("no samples")
+    return summary(found, look, lost) | ({"sums": total} if sums else {})
+
+
+class Look:
+    """Makes one channel of several, and adds up what is worth knowing of all."""
+
+    def __init__(self) -> None:
+        self.mixed = Mixed("mean")
+        self.samples = self.full = 0  # in each channel, in all
+        self.low, self.high = np.inf, -np.inf
+        self.power, self.mean_power = 0.0, 0.0  # of the channels, of their mean
+        self.channels = 1
+
+    def __call__(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
+        for mean in self.mixed(self._watched(pieces)):
+            self.mean_power += float(np.square(mean, dtype=np.float64).sum())
+            yield mean
+
+    def _watched(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
+        for piece in pieces:
+            clean, _ = cleaned(piece)
+            self.channels = clean.shape[1]
+            self.samples += len(clean)
+            self.full += int((np.abs(clean) >= FULL).sum())
+            self.low = min(self.low, float(clean.min()))
+            self.high = max(self.high, float(clean.max()))
+            self.power += float(np.square(clean, dtype=np.float64).sum()) / self.channels
+            yield piece
+
+    def notes(self) -> dict[str, bool]:
+        """What may surprise."""
+        peak, wild = max(-self.low, self.high), self.mixed.wild
+        share = self.full / (self.samples * self.channels)
+        constant, beyond = self.low == self.high, peak > BEYOND
+        cancelled = self.mean_power < CANCELLED * self.power
+        return {
+            "silent throughout": peak == 0,
+            f"constant throughout: {self.high:.3g}": constant and peak > 0,
+            f"clipped: {share:.0%} of the samples are at full scale": share > CLIPPED
+            and not (beyond or constant),
+            f"samples of up to {peak:.3g}, where full scale is 1": beyond,
+            f"{wild} samples are not numbers": wild > 0,
+            "channels cancel each other out in their mean; data.channel=left is not silent": (
+                cancelled
+            ),
+        }
+
+
+def summary(found: Facts, look: Look, lost: int) -> dict[str, object]:
+    """Say in the words of a report what a sound is, and what may surprise."""
+    seconds = look.samples / found.rate
+    gone = found.promised - seconds
+    notes = {
+        f"cut off: {gone:.1f} of {found.promised:.1f} seconds are gone": gone > GONE,
+        f"{lost} packets cannot be decoded": lost > 0,
+        f"shorter than {1000 * SHORTEST:g} ms: {1000 * seconds:.3g} ms": seconds < SHORTEST,
+        **look.notes(),
+    }
+    return {
+        "kind": "sound",
+        "container": found.container,
+        "codec": found.codec,
+        "bits": str(found.bits or "none"),
+        "rate": found.rate,
+        "channels": found.channels,
+        "seconds": round(seconds, 3),
+        "warnings": [note for note, holds in notes.items() if holds],
+    }
+
+
+def feature_sums(pieces: Iterable[Samples], fbank: Fbank) -> list[list[float]]:
+    """Sums of ones, values and squares over the features of a sound: -> (3, 1)."""
+    total = torch.zeros(3, dtype=torch.float64)
+    for chunk in chunks(pieces, fbank):
+        features = fbank(torch.from_numpy(chunk)).double()
+        total += torch.stack(
+            [torch.ones_like(features).sum(), features.sum(), features.square().sum()]
+        )
+    return total[:, None].tolist()
+
+
+def chunks(pieces: Iterable[Samples], fbank: Fbank) -> Iterator[Samples]:
+    """Parts of a sound that hold all frames of it, each once."""
+    waiting, length = list[Samples](), 0
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length < CHUNK:
+            continue
+        held = np.concatenate(waiting)
+        frames = fbank.frames(length)
+        yield held[: fbank.samples(frames)]
+        waiting = [held[fbank.samples(frames + 1) - fbank.samples(1) :]]
+        length = len(waiting[0])
+    if fbank.frames(length):
+        yield np.concatenate(waiting)
