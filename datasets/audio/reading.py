@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from maskedae.data import BadSample
+from maskedae.datasets.audio.kinds import CONTAINERS as CONTAINERS
+from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
+from maskedae.datasets.audio.kinds import sniff as sniff
 from maskedae.datasets.audio.kinds import stored
 from maskedae.datasets.audio.resampling import resampler
 from maskedae.datasets.audio.sound import END, Facts, Samples, Sound, cleaned

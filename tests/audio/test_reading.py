@@ -140,10 +140,10 @@ def test_rates_are_changed_as_by_torchaudio(tmp_path, monkeypatch, source, targe
     noise = np.random.default_rng(0).normal(0, 0.1, (source + source // 3, 1)).astype(np.float32)
     path = written.write(tmp_path / "a.wav", noise, source, "FLOAT")
     there = resample(torch.from_numpy(noise[:, 0]).double(), source, target).float()
-    torch.testing.assert_close(read(path, target), there, atol=1e-5, rtol=0)
+    torch.testing.assert_close(read(path, target), there, atol=5e-7, rtol=0)
     monkeypatch.setattr(with_soundfile, "BLOCK", 999)  # however the sound is taken to pieces
     monkeypatch.setattr(resampling, "BLOCK", 2000)
-    torch.testing.assert_close(read(path, target), there, atol=1e-5, rtol=0)
+    torch.testing.assert_close(read(path, target), there, atol=5e-7, rtol=0)
     monkeypatch.setattr(resampling, "TABLE", 0)  # without torchaudio
     assert len(read(path, target, 0.5, 0.25)) == target // 4
     window = there[target // 2 : target // 2 + target // 4]
