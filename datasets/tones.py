@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 RATE, SECONDS = 16000, 0.96
-EACH = 120  # sounds of a kind, every fifth held out
+EACH = 120  # sounds of a kind
 Wave = np.ndarray
 TIME = np.arange(int(RATE * SECONDS)) / RATE
 MAJOR, MINOR = (1.0, 1.25, 1.5), (1.0, 1.2, 1.5)
@@ -67,10 +67,10 @@ KINDS: dict[str, Callable[[np.random.Generator], Wave]] = {
 }
 
 
-def write_sounds(folder: Path) -> None:
-    """Write train/ and val/, a folder for each kind; loudness, pitch and hiss differ."""
+def write_sounds(folder: Path, each: int = EACH) -> None:
+    """Write train/ and val/, a fifth of all, a folder for each kind; pitch and hiss differ."""
     for number, (name, make) in enumerate(KINDS.items()):
-        for index in range(EACH):
+        for index in range(each):
             rng = np.random.default_rng([number, index])
             wave = make(rng)
             wave = wave / np.abs(wave).max() * rng.uniform(0.2, 0.8)

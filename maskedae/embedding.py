@@ -1,13 +1,12 @@
 """From a checkpoint and data to features in one file."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from maskedae.checkpoints import sync
+from maskedae.data import Data
 from maskedae.extraction import Pooling, choose_layers, encode_layers, extract, feature_names
 from maskedae.loading import Skipped, batch_for
 from maskedae.opening import Opened, Sources
@@ -74,13 +73,12 @@ def describe(opened: Opened, sources: Sources, skipped: list[Skipped]) -> dict[s
         "samples": {split: len(source) for split, source in sources.items()},
         "classes": list(first.classes),
         "settings": opened.settings,
-        "normalised": ends(opened.data.signal, opened.shape),
+        "normalised": ends(opened.data, opened.shape),
         "skipped": [row._asdict() for row in skipped],
     }
 
 
-def ends(signal: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> dict[str, list[float]]:
-    """What the values 0 and 255 become before they enter the encoder, for every channel."""
-    values = torch.stack([torch.zeros(shape), torch.full(shape, 255.0)]).byte()
-    low, high = signal(values).flatten(2)[..., 0].tolist()
-    return {"0": low, "255": high}
+def ends(data: Data, shape: tuple[int, ...]) -> dict[str, list[float]]:
+    """What the darkest and the brightest value is to the encoder, for every channel."""
+    low, high = (data.shade(torch.full(shape, value)).flatten(1)[:, 0] for value in (0.0, 1.0))
+    return {"dark": low.tolist(), "bright": high.tolist()}

@@ -213,8 +213,8 @@ def stored_masker(node: dict[str, Any] | None, report: Report) -> Masker | None:
     if node is None:
         return None
     module, _, name = node["class_path"].rpartition(".")
-    homes = {home.__name__: home for home in (masking, tubes, bands)}
-    kind = getattr({"maskedae": masking, **homes}.get(module), name, None)
+    homes = [home for home in (masking, tubes, bands) if module in ("maskedae", home.__name__)]
+    kind = next((vars(home)[name] for home in homes if name in vars(home)), None)
     if isinstance(kind, type) and issubclass(kind, Masker):
         return kind(**node.get("init_args", {}))
     report.notes.append(f"masker {node['class_path']} is not rebuilt; RandomMasker stands in")

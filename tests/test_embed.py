@@ -69,7 +69,7 @@ def test_parquet(place, tmp_path, capsys):
     assert all(Path(row["path"]).parent.name == row["class"] == "ab"[row["label"]] for row in rows)
     assert len(told["skipped"]) == 1 and told["skipped"][0]["reason"] == "empty file"
     assert told["model"] == RECIPE["model"]["name"] and told["layers"] == [0]
-    black, white = (np.array(told["normalised"][value]) for value in ("0", "255"))
+    black, white = (np.array(told["normalised"][value]) for value in ("dark", "bright"))
     assert_close(white - black, 1 / np.array([0.229, 0.224, 0.225]), rtol=1e-5, atol=0)
     for row in rows[::20]:
         patches = np.array(row["block0_patches"]).reshape(16, 32)

@@ -34,7 +34,7 @@ class Mixing:
             labels = F.one_hot(labels, self.answers.outputs)
         shares = labels.float().view(len(labels), -1)
         # A box lies in the last two axes, and is the same all along the others.
-        flat = (samples.flatten(1, -3) if samples.ndim > 4 else samples).float()
+        flat = samples.float().view(len(samples), -1, *(1, *samples.shape[2:])[-2:])
         with torch.random.fork_rng(devices=[]):
             pairs = [
                 self._mix(flat[2 * n : 2 * n + 2], shares[2 * n : 2 * n + 2], seed)
