@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from PIL import Image
 from torch.testing import assert_close
 
@@ -25,12 +24,6 @@ TINY = ["--model.size=[4, 16, 16]", "--model.patch=[2, 8, 8]", "--model.width=32
 TINY += ["--model.depth=2", "--model.heads=2", "--model.decoder_width=16"]
 TINY += ["--model.decoder_depth=1", "--model.decoder_heads=2", "--train.trackers=[]"]
 BRIEF = ["--train.epochs=2", "--train.warmup_epochs=1", "--train.batch_size=4", "--train.workers=0"]
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")

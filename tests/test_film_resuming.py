@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from maskedae.datasets.films.writing import write_film
 
 sys.path.append(str(Path(__file__).parent))
-from training import maskedae, same, stopped, torchrun, weights  # noqa: E402
+from training import agree, maskedae, same, stopped, torchrun  # noqa: E402
 
 TINY = ["--model.size=[4, 16, 16]", "--model.patch=[2, 8, 8]", "--model.width=32"]
 TINY += ["--model.depth=2", "--model.heads=2", "--model.decoder_width=16"]
@@ -31,12 +30,6 @@ def place(tmp_path_factory):
     root = ["--data.root", str(folder / "films")]
     maskedae("pretrain", "videomae_tiny_64px", *root, *TINY, *BRIEF, "--out", str(folder / "whole"))
     return folder, root
-
-
-def agree(one, other):
-    first, second = weights(one), weights(other)
-    for name in first:
-        torch.testing.assert_close(second[name], first[name], rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_pretraining(place):

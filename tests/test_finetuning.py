@@ -36,12 +36,6 @@ SMALL = ["--model.size=[32,32]", "--model.patch=[8,8]", "--model.width=32", "--m
 SMALL = ["--model.name=mae_vit_tiny_patch16", *SMALL, "--model.heads=2"]
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Pictures, a pre-trained encoder and a fine-tuned classifier, with an average of weights."""

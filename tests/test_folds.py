@@ -10,7 +10,6 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from accelerate.state import AcceleratorState
 
 from maskedae.cli import main
 from maskedae.datasets.images import Images
@@ -39,11 +38,9 @@ class Folded(Images):
 
 
 @pytest.fixture(autouse=True)
-def fresh_accelerator(monkeypatch):
+def modules_of_tests(monkeypatch):
     here = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setitem(ONE_THREAD, "PYTHONPATH", os.pathsep.join(filter(None, here)))
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

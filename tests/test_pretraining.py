@@ -18,12 +18,6 @@ sys.path.append(str(Path(__file__).parent))
 from training import weights, write_pictures, write_recipe  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.fixture
 def place(tmp_path):
     write_pictures(tmp_path / "pictures")

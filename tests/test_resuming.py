@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from maskedae.cli import main
 from maskedae.stepping import Stepper
@@ -25,12 +24,6 @@ from training import (  # noqa: E402
     write_pictures,
     write_recipe,
 )
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from accelerate.state import AcceleratorState
 from PIL import Image
 
 from maskedae import load
@@ -18,12 +17,6 @@ TINY += ["--model.decoder_heads=2", "--data.mels=32", "--data.grain=8"]
 BRIEF = ["--train.epochs=2", "--train.warmup_epochs=1", "--train.batch_size=4", "--train.workers=0"]
 BRIEF += ["--train.trackers=[]", "--data.max_bad_share=0.5"]
 RATE = 8000
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def write(path, pitch, seconds):

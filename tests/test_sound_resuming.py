@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 sys.path.append(str(Path(__file__).parent))
-from training import maskedae, same, stopped, torchrun, weights  # noqa: E402
+from training import agree, maskedae, same, stopped, torchrun  # noqa: E402
 
 TINY = ["--model.size=[32, 32]", "--model.patch=[8, 8]", "--model.width=32", "--model.depth=2"]
 TINY += ["--model.heads=2", "--model.decoder_width=16", "--model.decoder_depth=2"]
@@ -34,12 +33,6 @@ def place(tmp_path_factory):
     root = ["--data.root", str(folder / "sounds")]
     maskedae("pretrain", "audiomae_tiny_1s", *root, *TINY, *BRIEF, "--out", str(folder / "whole"))
     return folder, root
-
-
-def agree(one, other):
-    first, second = weights(one), weights(other)
-    for name in first:
-        torch.testing.assert_close(second[name], first[name], rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_pretraining_with_the_local_decoder(place):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from maskedae.cli import main
 from maskedae.data import Source, Split
@@ -47,8 +46,7 @@ def command(tmp_path, monkeypatch):
     data = {"class_path": "test_weighted_training.Weighted", "init_args": {"held_out_share": 0.1}}
     recipe = {**RECIPE, "data": data}
     path = write_recipe(tmp_path / "r.yaml", recipe, samples_per_epoch=24, look_every_epochs=4)
-    yield ["pretrain", str(path), "--data.root", str(tmp_path / "pictures"), "--out"]
-    AcceleratorState._reset_state(reset_partial_state=True)
+    return ["pretrain", str(path), "--data.root", str(tmp_path / "pictures"), "--out"]
 
 
 def test_weights_and_epochs_of_a_given_length(command, tmp_path, monkeypatch, capsys):
