@@ -72,6 +72,8 @@ def score(model: "Classifier", data: Data, source: Source, options: Namespace, b
     model.to(accelerator.device)
     if accelerator.is_main_process:
         print(f"{len(source)} samples, from {source.name(0)} to {source.name(len(source) - 1)}")
+        if source.remarks:
+            print(source.remarks)
     found = evaluate(model, data, source, accelerator, options.workers)
     if not accelerator.is_main_process:
         return 0
