@@ -1,5 +1,6 @@
 """Sounds in folders and lists, of every format that is known, and the sound of films."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,8 +67,8 @@ class Sounds:
     """Milliseconds that a frame of the spectrogram looks at; by default 25."""
     frame_shift: float | None = None
     """Milliseconds from frame to frame; by default 10."""
-    channel: Literal["mean", "left"] = "mean"
-    """What is heard of several channels: their mean, or the left one, as published."""
+    channel: Literal["mean", "left"] | None = None
+    """What is heard of several channels: their mean, the default, or the left one, as published."""
     short: Literal["left_out", "zeros", "tile"] | None = None
     """What becomes of sounds shorter than the model takes: the rest is left_out of mask, attention,
     loss and pooling (the default); is zeros in the spectrogram, which are louder than silence, as
@@ -103,7 +104,10 @@ class Sounds:
     """More unreadable sounds than this end a run."""
 
     figure = "grid.wav"
-    inherited = ("mean", "std", "rate", "mels", "frame_length", "frame_shift", "short", "grain")
+    inherited = (
+        *("mean", "std", "rate", "mels", "frame_length", "frame_shift"),
+        *("channel", "short", "grain"),
+    )
 
     def __post_init__(self) -> None:
         for name in ("repeats", "test_views"):
@@ -137,6 +141,13 @@ class Sounds:
                 f"the model takes {shape[2]} bands, and the data have {self.fbank.mels}: "
                 f"--data.mels={shape[2]} would fit"
             )
+        heard = self.test_views * self.fbank.samples(shape[1]) / self.fbank.rate
+        if self.window and not augment and self.window > heard:
+            raise ValueError(
+                f"data.window is {self.window:g} s, of which the model hears {heard:.4g} s: "
+                f"--data.window={math.floor(heard * 100) / 100:g} or --data.test_views="
+                f"{math.ceil(self.window / heard * self.test_views)} would fit"
+            )
         return SoundSource(self, listing, shape[1], augment)
 
     @property
@@ -149,6 +160,11 @@ class Sounds:
     def ragged(self) -> bool:
         """Whether signals may end early."""
         return self.short in (None, "left_out")
+
+    @property
+    def ends_at(self) -> int:
+        """Frames to a multiple of which sounds are lengthened."""
+        return self.grain or 16
 
     @property
     def noise_size(self) -> int:

@@ -16,7 +16,7 @@ from maskedae.data import Data, Source
 from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.runs import FREE
 from maskedae.viewing import parse_with_data
 from maskedae.weights import Loaded
@@ -94,7 +94,7 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
         options.workers = max(1, cores) if state.device.type != "cpu" else 1
     choose_layers(encoder, options.layers)
     data = parser.instantiate(options).data
-    set_ragged(encoder, data.ragged)
+    suit(encoder, data)
     return Opened(loaded, encoder, data, settings, options, state)
 
 

@@ -18,7 +18,6 @@ from maskedae.windows import cut_all
 if TYPE_CHECKING:
     from maskedae.datasets.sounds import Sounds
 
-GRAIN = 16  # frames of a patch, usually
 LOOKED_AT = 32  # sounds of which mean and deviation are compared with those of the recipe
 MEAN_OFF, STD_OFF = 0.5, 1.4  # deviations, and times as large: what is worth a word
 
@@ -83,12 +82,15 @@ class SoundSource:
         return torch.linspace(0, room, self.shape[0], dtype=torch.float64).tolist()
 
     def _read(self, path: str, start: float, seconds: float) -> Tensor:
-        found = read(path, self.fbank.rate, start, seconds, self.data.channel)
-        if len(found) < (least := self.fbank.samples(1)):
-            raise BadSample(
-                f"{len(found)} samples at {self.fbank.rate} Hz, and a frame needs {least}"
-            )
-        return found[: self.samples]
+        rate, least = self.fbank.rate, self.fbank.samples(1)
+        count = round(seconds * rate)
+        if count >= least:
+            found = read(path, rate, start, seconds, self.data.channel or "mean")
+            count = len(found)
+        if count < least:
+            raise BadSample(f"{count} samples at {rate} Hz, and a frame needs {least}")
+        # Frames have no offset of their own, but the silence behind the last one would be a step.
+        return found[: self.samples] - found.mean()
 
     def _change(self, waveform: Tensor) -> Tensor:
         if not self.augment:
@@ -109,8 +111,8 @@ class SoundSource:
         if self.data.ragged:
             first, second = self.fbank.samples(1), self.fbank.samples(2)
             frames = 1 + -(-(count - first) // (second - first))
-            grain = self.data.grain or GRAIN
-            whole[: self.fbank.samples(-(-frames // grain) * grain)] = 0
+            grains = -(-frames // self.data.ends_at)
+            whole[: self.fbank.samples(grains * self.data.ends_at)] = 0
         whole[:count] = waveform
         return whole
 

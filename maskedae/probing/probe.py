@@ -15,7 +15,7 @@ from maskedae.parts import Parts
 from maskedae.probing.candidates import encode_all, load_samples, why_unscored
 from maskedae.probing.report import show, write_scores
 from maskedae.probing.scoring import Protocol, Scorer
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.zoo import create_model
 
 
@@ -24,7 +24,7 @@ def fresh_encoder(opened: Opened) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = create_model(opened.loaded.name, **vars(opened.loaded.config))
-    set_ragged(model, opened.data.ragged)
+    suit(model, opened.data)
     return model.encoder.to(opened.state.device).eval()
 
 
