@@ -52,8 +52,6 @@ def probe(opened: Opened) -> Path:
     unscored = why_unscored(sources)
     if not unscored and opened.state.is_main_process:
         print(audit(answers_of(sources["train"]), sources["train"], sources["held_out"]))
-    if opened.state.is_main_process and sources["train"].remarks:
-        print(f"          {sources['train'].remarks}")
     layers = choose_layers(encoder, options.layers or [max(encoder.depth * 3 // 4 - 1, 0), -1])
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)
