@@ -117,11 +117,18 @@ class Sounds:
             if getattr(self, name) < 0:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; 0 or more would fit")
         for name in ("rate", "mels", "frame_length", "frame_shift", "grain", "window", "hop"):
-            if (getattr(self, name) or 1) < 0:
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; more than 0 would fit")
         for name in ("mean", "std"):
             if len(getattr(self, name) or [0.0]) != 1:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; one number would fit")
+        if self.std and self.std[0] <= 0:
+            raise ValueError(f"data.std is {self.std}; more than 0 would fit")
+        if self.fbank.shift < 1 or self.fbank.length < 2:
+            raise ValueError(
+                f"frames of {self.fbank.length} samples, {self.fbank.shift} apart, are none: a higher "
+                f"data.rate, or data.frame_length and data.frame_shift in milliseconds, would fit"
+            )
         if self.hop and not self.window:
             raise ValueError("data.hop needs data.window, in seconds")
 
@@ -139,7 +146,7 @@ class Sounds:
         if shape[2] != self.fbank.mels:
             raise ValueError(
                 f"the model takes {shape[2]} bands, and the data have {self.fbank.mels}: "
-                f"--data.mels={shape[2]} would fit"
+                f"--data.mels={shape[2]} or --model.size='[{shape[1]}, {self.fbank.mels}]' would fit"
             )
         heard = self.test_views * self.fbank.samples(shape[1]) / self.fbank.rate
         if self.window and not augment and self.window > heard:

@@ -116,6 +116,8 @@ def draw_reconstructions(
     model.to(device)
     suit(model, data)
     source = data.files(files, loaded.config.shape)
+    if out.suffix == ".png":
+        out = out.with_suffix(Path(data.figure).suffix)  # all that there is to see, and to hear
     refuse_to_replace(source, data.drawn(out))
     usual = model_file(loaded.name).RATIOS
     maskers = at_ratios(masker or model.masker, ratios, usual, model.encoder.grid)
