@@ -70,10 +70,10 @@ def test_reconstructions_are_seen_and_heard(place, tmp_path, capsys):
         wave, rate = soundfile.read(tmp_path / f"a-{name}.wav")
         assert rate == RATE and np.isfinite(wave).all() and wave.any()
         assert f"a-{name}.wav" in said
-    assert (
-        main(["reconstruct", str(place / "run"), files[0], "--out", str(tmp_path / "b.png")]) == 0
-    )
-    assert sorted(path.name for path in tmp_path.glob("b*")) == ["b.png"]
+    command = [files[0], "--mask_ratio=[0.5, 0.75]", "--out", str(tmp_path / "b.png")]
+    assert main(["reconstruct", str(place / "run"), *command]) == 0
+    heard = {f"b-{name}.wav" for name in ("original", "masked", "imagined", "completed")}
+    assert {path.name for path in tmp_path.glob("b*")} == {"b.png", *heard}
 
 
 def test_figures_do_not_replace_the_sounds_they_show(place, tmp_path):
