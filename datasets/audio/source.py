@@ -134,5 +134,5 @@ class SoundSource:
         return (
             f"their log-mel values have a mean of {float(mean):.2f} and a deviation of "
             f"{float(std):.2f}, and are normalised by {given:.2f} and {deviation:.2f}: maskedae "
-            f"doctor DIR --stats tells them exactly"
+            f"doctor DIR --stats --recipe RECIPE tells them exactly"
         )
