@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll, hide_bands
 from maskedae.datasets.audio.corpora import Corpora
 from maskedae.datasets.audio.drawing import draw_spectrograms, write_sounds
-from maskedae.datasets.audio.facts import inspect as inspect
+from maskedae.datasets.audio.facts import report
 from maskedae.datasets.audio.fbank import Fbank
 from maskedae.datasets.audio.kinds import CONTAINERS
 from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
@@ -23,7 +23,9 @@ from maskedae.datasets.audio.source import SoundSource
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.scanning import Wanted
 
+ALONE = EXTENSIONS | CONTAINERS  # where no films are wanted, their sound is
 LAYOUTS = (Corpora(),)
+PREPARED = ("rate", "mels", "frame_length", "frame_shift", "channel")
 AUDIOSET = (-4.2677393, 4.5689974)  # mean and deviation of its log-mel values, as published
 HEARD = ("original", "masked", "imagined", "completed")  # the first columns of a figure
 DARK, BRIGHT = -12.0, 2.0  # log-mel values from silence to loud sounds
@@ -189,8 +191,7 @@ class Sounds:
     def wanted(self) -> Wanted:
         """Which files are samples, and what their labels are."""
         corpora = Corpora(self.fold, self.test, self.label_names, weighted=self.balance)
-        extensions = EXTENSIONS | CONTAINERS
-        return Wanted(extensions, sniff, self.labels, self.separator, layouts=(corpora,))
+        return Wanted(ALONE, sniff, self.labels, self.separator, layouts=(corpora,))
 
     @cached_property
     def splits(self) -> Splits:
@@ -241,3 +242,9 @@ class Sounds:
         if heard:
             write_sounds([row[: len(heard)] for row in cells], self.fbank, heard)
         return [picture, *heard]
+
+
+def inspect(path: str, sums: bool = False, **settings: Any) -> dict[str, object]:
+    """Decode a sound in full and say what it is; the sums are those of log-mel values."""
+    data = Sounds(**settings)
+    return report(path, data.fbank if sums else None, data.channel)

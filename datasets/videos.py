@@ -1,6 +1,5 @@
 """Films in folders and lists, of every format that a decoder reads, and folders of frames."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -219,12 +218,8 @@ class VideoSource:
         self.spans: Tensor | None = None
         self.weights: Tensor | None = None
         if data.window and not augment:
-            hop = data.hop or data.window
-            self.files, self.spans = cut_all(listing, self._seconds, data.window, hop)
-            cut = hashlib.blake2b(self.spans.numpy().data, digest_size=8).hexdigest()
-            self.fingerprint = f"{self.fingerprint}-{cut}"
-            self.labels = None if self.labels is None else self.labels[self.files]
-            self.shares = [(len(self.files), 1.0)]
+            windows = cut_all(listing, self._seconds, data.window, data.hop or data.window)
+            self.files, self.spans, self.labels, self.shares, self.fingerprint = windows
 
     def _seconds(self, path: str) -> float:
         return self.reader.facts(path).seconds

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from maskedae.answers import Kind
 from maskedae.labelling import class_names, labels_of, why_unlabelled
-from maskedae.lists import by_layout, gather, gather_splits, gather_whole
+from maskedae.lists import by_layout, gather, gather_held_out, gather_splits
 from maskedae.scanning import Rows, Wanted
 
 EXPECTED = ("system file", "hidden folder")  # that nobody misses
@@ -121,18 +121,13 @@ def open_splits(
     roots = [root] if isinstance(root, str) else root
     pairs = [gather_splits(root, wanted, both=not val_root) for root in roots]
     train = [first for first, _ in pairs]
-    held = [second for _, second in pairs if second is not None and not val_root]
-    for root in [val_root] if isinstance(val_root, str) else val_root or ():
-        first, second = gather_whole(root, wanted)
-        held.append(first if second is None else second)
+    brought = [second for _, second in pairs if second is not None]
+    held = gather_held_out(val_root, wanted) if val_root else brought
     classes = class_names(train + held, wanted.labels)
     listing = pack(train, classes, weights, wanted.labels)
     if held:
         return Splits(listing, pack(held, classes, None, wanted.labels))
-    drawn = draw(listing, held_out_share if listing.labels is not None else 0.0)
-    if not drawn.any() or drawn.all():
-        return Splits(listing, None)
-    return Splits(listing.pick(~drawn), listing.pick(drawn))
+    return hold_out(listing, held_out_share if listing.labels is not None else 0.0)
 
 
 def list_named(paths: Sequence[str], wanted: Wanted) -> Listing:
@@ -186,12 +181,15 @@ def pack(
     )
 
 
-def draw(listing: Listing, share: float) -> np.ndarray:
-    """Draw a share of the samples by their paths, so that new files move no old one: (len,)."""
+def hold_out(listing: Listing, share: float) -> Splits:
+    """Hold out a share of the samples, drawn by their paths, so that new files move no old one."""
     limit, text = int(share * 2**64), listing.text.numpy().data
     digests = (
         hashlib.blake2b(text[start:stop], digest_size=8).digest()
         for start, stop in pairwise(listing.offsets.tolist())
     )
-    drawn = (int.from_bytes(digest, "big") < limit for digest in digests)
-    return np.fromiter(drawn, dtype=bool, count=len(listing))
+    each = (int.from_bytes(digest, "big") < limit for digest in digests)
+    drawn = np.fromiter(each, dtype=bool, count=len(listing))
+    if not drawn.any() or drawn.all():
+        return Splits(listing, None)
+    return Splits(listing.pick(~drawn), listing.pick(drawn))

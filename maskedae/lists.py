@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from maskedae.scanning import Rows, Wanted, scan
@@ -27,9 +27,13 @@ def gather_splits(root: str, wanted: Wanted, both: bool = True) -> tuple[Rows, R
     return gather(train, wanted), gather(held_out, wanted) if held_out and both else None
 
 
-def gather_whole(root: str, wanted: Wanted) -> tuple[Rows, Rows | None]:
-    """Find all samples of a root, apart only where a layout tells them apart."""
-    return by_layout(root, wanted) or (gather(root, wanted), None)
+def gather_held_out(val_root: str | Sequence[str], wanted: Wanted) -> list[Rows]:
+    """Find what roots named for it hold out: what a layout holds out of them, or else all."""
+    held = list[Rows]()
+    for root in [val_root] if isinstance(val_root, str) else val_root:
+        first, second = by_layout(root, wanted) or (gather(root, wanted), None)
+        held.append(first if second is None else second)
+    return held
 
 
 def split_folders(root: str) -> tuple[str, str | None]:

@@ -67,8 +67,9 @@ class Trainer:
         """Go back to the last checkpoint."""
         weights, memory, state = self.run.checkpoints.load()
         if state["data"] != self.data:
+            begun = state.get("samples_of_source", "other")  # not told by older checkpoints
             raise ValueError(
-                f"the run was begun on {state['samples_in_epoch']} samples and now there are "
+                f"the run was begun on {begun} samples and now there are "
                 f"{len(self.source)}, or files of other names or weights; it can only go on with "
                 f"the same"
             )
@@ -85,7 +86,7 @@ class Trainer:
                 "step": self.step,
                 "epoch": self.step / self.plan.steps_per_epoch,
                 "samples": self.step * self.plan.batch_size,
-                "samples_in_epoch": len(self.source),
+                "samples_of_source": len(self.source),
                 "data": self.data,
                 "finished": self.step == self.plan.steps,
                 "scores": self.scores,

@@ -1,7 +1,9 @@
 """Long recordings cut into windows of time, each a sample of its own."""
 
+import hashlib
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,13 +16,33 @@ SOME = 100  # files that take long enough to be counted aloud
 SLACK = 1.001e-3  # seconds by which equal times may differ: some files round to milliseconds
 
 
+class Windows(NamedTuple):
+    """All windows of the files of a split."""
+
+    files: Tensor  # (len,) of which file each is
+    spans: Tensor  # (len, 2) float64, from which second to which it goes
+    labels: Tensor | None
+    shares: list[tuple[int, float]]
+    fingerprint: str
+
+
 def cut_all(
     listing: Listing, seconds: Callable[[str], float], window: float, hop: float
-) -> tuple[Tensor, Tensor]:
-    """Cut all files: of which each window is (n,), from which second to which it goes (n, 2).
+) -> Windows:
+    """Cut all files into windows, each with the label of its file.
 
     `seconds` tells how long a file is, or raises BadSample.
     """
+    files, spans = find_all(listing, seconds, window, hop)
+    digest = hashlib.blake2b(spans.numpy().data, digest_size=8).hexdigest()
+    labels = None if listing.labels is None else listing.labels[files]
+    return Windows(files, spans, labels, [(len(files), 1.0)], f"{listing.fingerprint}-{digest}")
+
+
+def find_all(
+    listing: Listing, seconds: Callable[[str], float], window: float, hop: float
+) -> tuple[Tensor, Tensor]:
+    """Of which file each window is (len,), from which second to which it goes (len, 2)."""
     files, spans = list[int](), list[tuple[float, float]]()
     with Meter("measuring", len(listing), quiet=len(listing) < SOME) as meter:
         for file in range(len(listing)):

@@ -57,7 +57,7 @@ def test_weights_and_epochs_of_a_given_length(command, tmp_path, monkeypatch, ca
     state = json.loads((tmp_path / "whole/checkpoints/last/state.json").read_text())
     assert state["step"] == 4 * 24 // 8 and len(set(drawn)) == len(drawn) == 96
     counts = Counter(index for _, index in drawn)
-    half = state["samples_in_epoch"] // 2
+    half = state["samples_of_source"] // 2
     assert sum(count for index, count in counts.items() if index < half) > 60
     stopped(5, *command, str(tmp_path / "out"))
     monkeypatch.setenv("FIRST", "30")

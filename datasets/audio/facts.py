@@ -8,7 +8,7 @@ import torch
 
 from maskedae.data import BadSample
 from maskedae.datasets.audio.fbank import Fbank
-from maskedae.datasets.audio.reading import Mixed, opened, refuse_lost, resampled
+from maskedae.datasets.audio.reading import Channel, Mixed, opened, refuse_lost, resampled
 from maskedae.datasets.audio.sound import END, Facts, Samples, cleaned
 
 FULL = 0.999  # of full scale, from where on a sample may be clipped
@@ -20,54 +20,63 @@ SHORTEST = 0.025  # seconds, one frame of most spectrograms
 CHUNK = 2**18  # samples of which features are taken at a time
 
 
-def inspect(path: str, sums: bool = False) -> dict[str, object]:
-    """Decode a sound in full and report what it is. Raises BadSample.
+def report(path: str, fbank: Fbank | None = None, channel: Channel = "mean") -> dict[str, object]:
+    """Decode a sound in full and say what it is. Raises BadSample.
 
-    The sums are those of the log-mel features: 128 bands at 16 kHz.
+    With `fbank` there are the sums of its log-mel values, too.
     """
-    fbank, look = Fbank(), Look()
+    look, more = Look(), dict[str, object]()
     with opened(path) as sound:
-        if sums:
-            total = feature_sums(resampled(sound, look, fbank.rate), fbank)
-        else:
+        if fbank is None:
             deque(look(sound.pieces(0, END)), maxlen=0)
+        else:
+            mixed = Mixed(channel)
+            pieces = resampled(sound, lambda whole: mixed(look(whole)), fbank.rate)
+            more = {"features": described(fbank, channel), "sums": feature_sums(pieces, fbank)}
         refuse_lost(sound)
         lost = sound.lost
         found = sound.facts()
     if not look.samples:
         raise BadSample("no samples")
-    return summary(found, look, lost) | ({"sums": total} if sums else {})
+    return summary(found, look, lost) | more
+
+
+def described(fbank: Fbank, channel: Channel) -> str:
+    """Say in words what log-mel values are taken of.
+
+    >>> described(Fbank(), "mean")
+    '128 bands at 16000 Hz, 25 ms every 10 ms, mean of channels'
+    """
+    heard = "mean of channels" if channel == "mean" else f"{channel} channel"
+    frames = f"{fbank.frame_length:g} ms every {fbank.frame_shift:g} ms"
+    return f"{fbank.mels} bands at {fbank.rate} Hz, {frames}, {heard}"
 
 
 class Look:
-    """Makes one channel of several, and adds up what is worth knowing of all."""
+    """Adds up what is worth knowing of all channels as they come by."""
 
     def __init__(self) -> None:
-        self.mixed = Mixed("mean")
-        self.samples = self.full = 0  # in each channel, in all
+        self.samples = self.full = self.wild = 0  # in each channel; in all, these two
         self.low, self.high = np.inf, -np.inf
         self.power, self.mean_power = 0.0, 0.0  # of the channels, of their mean
         self.channels = 1
 
     def __call__(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
-        for mean in self.mixed(self._watched(pieces)):
-            self.mean_power += float(np.square(mean, dtype=np.float64).sum())
-            yield mean
-
-    def _watched(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
         for piece in pieces:
-            clean, _ = cleaned(piece)
+            clean, wild = cleaned(piece)
             self.channels = clean.shape[1]
             self.samples += len(clean)
             self.full += int((np.abs(clean) >= FULL).sum())
+            self.wild += wild
             self.low = min(self.low, float(clean.min()))
             self.high = max(self.high, float(clean.max()))
             self.power += float(np.square(clean, dtype=np.float64).sum()) / self.channels
+            self.mean_power += float(np.square(clean.mean(1), dtype=np.float64).sum())
             yield piece
 
     def notes(self) -> dict[str, bool]:
         """What may surprise."""
-        peak, wild = max(-self.low, self.high), self.mixed.wild
+        peak = max(-self.low, self.high)
         share = self.full / (self.samples * self.channels)
         constant, beyond = self.low == self.high, peak > BEYOND
         cancelled = self.mean_power < CANCELLED * self.power
@@ -77,7 +86,7 @@ class Look:
             f"clipped: {share:.0%} of the samples are at full scale": share > CLIPPED
             and not (beyond or constant),
             f"samples of up to {peak:.3g}, where full scale is 1": beyond,
-            f"{wild} samples are not numbers": wild > 0,
+            f"{self.wild} samples are not numbers": self.wild > 0,
             "channels cancel each other out in their mean; data.channel=left is not silent": (
                 cancelled
             ),
@@ -126,7 +135,7 @@ def chunks(pieces: Iterable[Samples], fbank: Fbank) -> Iterator[Samples]:
         if length < CHUNK:
             continue
         held = np.concatenate(waiting)
-        frames = fbank.frames(length)
+        frames = fbank.frames(length) - 1  # what follows the last may begin beyond what is here
         yield held[: fbank.samples(frames)]
         waiting = [held[fbank.samples(frames + 1) - fbank.samples(1) :]]
         length = len(waiting[0])

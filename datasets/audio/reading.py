@@ -1,7 +1,9 @@
 """Files to waveforms: sounds, and the sound of films, as one channel of one rate."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ from maskedae.datasets.films.film import Refused, check
 
 Channel: TypeAlias = Literal["mean", "left"]
 Mixing: TypeAlias = Callable[[Iterable[Samples]], Iterator[Samples]]
+REMEMBERED = 2**16  # sounds whose length a process keeps, a few hundred bytes each
 SLOWEST, FASTEST = 100, 768_000  # samples per second: others are mistakes in a header
 
 
@@ -28,6 +31,21 @@ def facts(path: str) -> Facts:
     """Say what a sound is, without decoding it. Raises BadSample."""
     with opened(path) as sound:
         return sound.facts()
+
+
+def seconds_of(path: str) -> float:
+    """How long a sound is, remembered as long as its file does not change. Raises BadSample."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return facts(path).seconds  # which says why there are none
+    return measured(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(REMEMBERED)
+def measured(path: str, size: int, changed: int) -> float:
+    """How long the sound in a file of that size and time is."""
+    return facts(path).seconds
 
 
 def read(

@@ -1,6 +1,5 @@
 """The sounds of one split, or windows of them, as waveforms."""
 
-import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from maskedae.data import BadSample
 from maskedae.datasets.audio.augmenting import add_noise, change_gain, roll
-from maskedae.datasets.audio.reading import facts, read
+from maskedae.datasets.audio.reading import facts, read, seconds_of
 from maskedae.evaluation import spread
 from maskedae.listing import Listing
 from maskedae.weighting import balanced_weights
@@ -37,12 +36,8 @@ class SoundSource:
         self.weights = self._weights() if data.balance and augment else None
         self.spans: Tensor | None = None
         if data.window and not augment:
-            hop = data.hop or data.window
-            self.files, self.spans = cut_all(listing, lambda p: facts(p).seconds, data.window, hop)
-            cut = hashlib.blake2b(self.spans.numpy().data, digest_size=8).hexdigest()
-            self.fingerprint = f"{self.fingerprint}-{cut}"
-            self.labels = None if self.labels is None else self.labels[self.files]
-            self.shares = [(len(self.files), 1.0)]
+            windows = cut_all(listing, seconds_of, data.window, data.hop or data.window)
+            self.files, self.spans, self.labels, self.shares, self.fingerprint = windows
 
     def __len__(self) -> int:
         return len(self.listing) if self.spans is None else len(self.spans)
@@ -136,5 +131,5 @@ class SoundSource:
         return (
             f"their log-mel values have a mean of {float(mean):.2f} and a deviation of "
             f"{float(std):.2f}, and are normalised by {given:.2f} and {deviation:.2f}: maskedae "
-            f"doctor DIR --stats tells them exactly"
+            f"doctor DIR --stats --recipe RECIPE tells them exactly"
         )

@@ -28,8 +28,7 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}")
-    if options.write is not None:
-        options.kind = kind_to_write(options)
+    prepare(options)
     try:
         facts, healthy = environment() if options.DIR is None else folder(options)
     except KeyboardInterrupt:
@@ -55,7 +54,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("DIR", nargs="?", help="a folder, or a list; without one: the environment")
     add("--stats", action="store_true", help="mean and std of every channel, for a recipe")
-    add("--write", type=Path, metavar="RECIPE", help="put --stats into this file of a recipe")
+    of = parser.add_mutually_exclusive_group().add_argument
+    of("--recipe", metavar="RECIPE", help="--stats of samples as this recipe prepares them")
+    of("--write", type=Path, metavar="RECIPE", help="the same, and put them into this file")
     add("--json", type=Path, metavar="FILE", help="write everything there")
     add("--kind", metavar="NAME", help="read only what this file of datasets/ can, such as images")
     add("--timeout", type=float, default=30.0, metavar="SECONDS", help="per file, by default 30")
@@ -64,19 +65,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.timeout <= 0 or (options.workers is not None and options.workers < 1):
         parser.error("--timeout and --workers must be above zero")
-    if options.write is not None and not (options.stats and options.DIR):
-        parser.error("--write needs DIR and --stats, for it writes what they find")
+    if (options.write or options.recipe) is not None and not (options.stats and options.DIR):
+        parser.error("--recipe and --write need DIR and --stats, for they say what becomes of them")
     return options
 
 
-def kind_to_write(options: argparse.Namespace) -> str:
-    """What reads the data of the recipe that is to be written, and no others."""
-    from maskedae.doctor.storing import kind_of
+def prepare(options: argparse.Namespace) -> None:
+    """Read only the data of a recipe, if one is given, and as it does."""
+    options.settings = {}
+    if options.write is None and options.recipe is None:
+        return
+    from maskedae.doctor.preparing import preparation
+    from maskedae.recipe import find_recipe
 
-    kind = kind_of(options.write)
+    path = options.write or find_recipe(options.recipe)
+    kind, options.settings = preparation(path)
     if options.kind not in (None, kind):
-        raise ValueError(f"{options.write} is for {kind}: leave --kind={options.kind} out")
-    return kind
+        raise ValueError(f"{path} is for {kind}: leave --kind={options.kind} out")
+    options.kind = kind
 
 
 def say(text: str) -> None:
@@ -123,7 +129,7 @@ def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     from maskedae.doctor.devices import usable_cores
     from maskedae.doctor.inspection import Inspector, choose
 
-    inspector = Inspector(choose(options.kind), sums=options.stats)
+    inspector = Inspector(choose(options.kind), options.stats, options.settings)
     checkup = Checkup(options.DIR, inspector, keep=options.json is not None)
     try:
         journal = Journal(checkup.root, inspector.stamp(), options.fresh)

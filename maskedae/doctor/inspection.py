@@ -1,9 +1,14 @@
 """Read a file in full and say what it is: every file of `datasets/` that can brings its way.
 
-Such a file has EXTENSIONS, `sniff(head)` for files without extension, LAYOUTS if there are roots of
-forms of its own, and `inspect(path, sums)`, which raises BadSample or reports: the `kind` of
-sample, text to count by, numbers and lists of numbers that have a range, `warnings`, and if asked
-the `sums` that mean and deviation come from.
+Such a file has EXTENSIONS, `sniff(head)` for files without extension, and `inspect(path, sums)`,
+which raises BadSample or reports: the `kind` of sample, text to count by, numbers and lists of
+numbers that have a range, `warnings`, and if asked the `sums` that mean and deviation come from.
+It may have
+
+    ALONE                the extensions where no other kind is wanted, as in training
+    LEAVES               those of which, again alone, a folder is a sample
+    LAYOUTS              what opens roots of forms of its own
+    PREPARED             names of settings of its data that sums depend on; `inspect` takes them
 """
 
 import hashlib
@@ -11,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -57,11 +62,12 @@ class Inspector:
 
     kinds: tuple[str, ...]
     sums: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)  # for `inspect`; then of one kind
 
     def wanted(self) -> Wanted:
         """Which files are samples."""
         modules = [dataset_files()[kind] for kind in self.kinds]
-        extensions = frozenset[str]().union(*(module.EXTENSIONS for module in modules))
+        extensions = frozenset[str]().union(*(self._extensions(module) for module in modules))
         # Where pictures are samples, a folder of them is no film.
         alone = modules if len(modules) == 1 else []
         leaves = frozenset[str]().union(*(getattr(module, "LEAVES", ()) for module in alone))
@@ -74,6 +80,10 @@ class Inspector:
             ),
         )
 
+    def _extensions(self, module: ModuleType) -> frozenset[str]:
+        alone = getattr(module, "ALONE", None) if len(self.kinds) == 1 else None
+        return frozenset(module.EXTENSIONS) if alone is None else alone
+
     def modules(self) -> list[str]:
         """What it needs to be imported."""
         return [__name__, *(dataset_files()[kind].__name__ for kind in self.kinds)]
@@ -82,7 +92,8 @@ class Inspector:
         """Name what the findings depend on, apart from the files."""
         paths = [Path(str(dataset_files()[kind].__file__)) for kind in self.kinds]
         code = hashlib.blake2b(b"".join(path.read_bytes() for path in paths), digest_size=8)
-        return " ".join([*self.kinds, code.hexdigest(), *map(version, DECODERS)])
+        settings = [f"{name}={value}" for name, value in self.settings.items()]
+        return " ".join([*self.kinds, *settings, code.hexdigest(), *map(version, DECODERS)])
 
     def __call__(self, path: str) -> dict[str, Any]:
         """Report on one file; `bad` says why it cannot be read.
@@ -96,7 +107,7 @@ class Inspector:
             return {"bad": error.strerror or str(error)}
         try:
             with overheard() as lines:
-                report = self._module(path, head).inspect(path, sums=self.sums)
+                report = self._module(path, head).inspect(path, sums=self.sums, **self.settings)
             return found | report | {"warnings": [*report["warnings"], *lines]}
         except BadSample as reason:
             return found | {"bad": str(reason)}
@@ -106,7 +117,7 @@ class Inspector:
     def _module(self, path: str, head: bytes) -> ModuleType:
         extension = os.path.splitext(path)[1].lower()
         for module in (dataset_files()[kind] for kind in self.kinds):
-            if extension in module.EXTENSIONS or (not extension and module.sniff(head)):
+            if extension in self._extensions(module) or (not extension and module.sniff(head)):
                 return module
         if os.path.isdir(path):
             return dataset_files()[self.kinds[0]]

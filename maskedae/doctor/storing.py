@@ -8,30 +8,7 @@ import yaml
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from maskedae.checkpoints import write_whole
-from maskedae.doctor.inspection import dataset_files
 from maskedae.doctor.wording import statistics
-
-OURS = "maskedae.datasets."
-COPY = "maskedae recipes lists recipes; copy one to change it"
-
-
-def kind_of(path: Path) -> str:
-    """The file of `datasets/` that reads the data of a recipe. Raises ValueError without one."""
-    if not path.is_file():
-        raise ValueError(f"--write {path}: there is no such file; {COPY}")
-    try:
-        node = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--write {path}: not YAML: {error}") from error
-    data = node.get("data") if isinstance(node, dict) else None
-    name = data.get("class_path") if isinstance(data, dict) else None
-    if not isinstance(name, str):
-        raise ValueError(f"--write {path}: not a recipe, for it has no data with a class_path")
-    kind = name.removeprefix(OURS).split(".")[0]
-    if not name.startswith(OURS) or kind not in dataset_files():
-        known = ", ".join(dataset_files())
-        raise ValueError(f"--write {path}: its data are {name}; statistics are known of {known}")
-    return kind
 
 
 def write_statistics(path: Path, facts: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import written  # noqa: E402
 from maskedae.data import BadSample  # noqa: E402
 from maskedae.datasets.audio import reading, resampling, sound, with_soundfile  # noqa: E402
 from maskedae.datasets.audio.kinds import CONTAINERS, EXTENSIONS, sniff  # noqa: E402
-from maskedae.datasets.audio.reading import facts, opened, read  # noqa: E402
+from maskedae.datasets.audio.reading import facts, opened, read, seconds_of  # noqa: E402
 
 # By how much a window may differ from what the whole sound holds there: codecs whose decoders
 # remember what came before, or fill bands with noise as they like.
@@ -232,3 +232,15 @@ def test_pieces_are_bounded(formats):
         with opened(formats[name]) as one:
             assert max(map(len, one.pieces(0, sound.END))) <= sound.BLOCK
     assert reading.SLOWEST < 8000 < reading.FASTEST
+
+
+def test_lengths_are_measured_once_for_every_change_of_a_file(formats, tmp_path, monkeypatch):
+    path, asked = tmp_path / "a.mp3", list[str]()
+    with pytest.raises(BadSample):
+        seconds_of(str(path))
+    monkeypatch.setattr(reading, "facts", lambda path: asked.append(path) or facts(path))
+    for name in ("a.mp3", "a.wav"):
+        path.write_bytes(Path(formats[name]).read_bytes())
+        expected = facts(str(path)).seconds
+        assert [seconds_of(str(path)) for _ in range(3)] == [expected] * 3
+    assert len(asked) == 2

@@ -11,9 +11,9 @@ import written  # noqa: E402
 
 from maskedae.data import BadSample  # noqa: E402
 from maskedae.datasets.audio import facts as module  # noqa: E402
-from maskedae.datasets.audio.facts import inspect  # noqa: E402
 from maskedae.datasets.audio.fbank import Fbank  # noqa: E402
 from maskedae.datasets.audio.reading import read  # noqa: E402
+from maskedae.datasets.sounds import inspect  # noqa: E402
 
 BAD = Path(__file__).parents[3] / "shared" / "data" / "bad_inputs"
 

@@ -6,7 +6,8 @@ from PIL import Image
 
 from maskedae.cli import main
 from maskedae.commands import doctor
-from maskedae.doctor.storing import changed, kind_of, write_statistics
+from maskedae.doctor.preparing import preparation
+from maskedae.doctor.storing import changed, write_statistics
 
 IMAGES = "maskedae.datasets.images.Images"
 VALUES = {"mean": "[-4.2677]", "std": "[4.5690]"}
@@ -38,7 +39,7 @@ def test_nothing_but_the_statistics_changes(tmp_path, case, end):
     text = TEXTS[case].replace("\n", end)
     path = tmp_path / "recipe.yaml"
     path.write_bytes(b"\xef\xbb\xbf" * (case == "both") + text.encode())
-    assert kind_of(path) == "images"
+    assert preparation(path) == ("images", {})
     said = write_statistics(path, FACTS)
     new = path.read_bytes().decode("utf-8-sig")
     before, after = yaml.safe_load(text), yaml.safe_load(new)
@@ -76,10 +77,10 @@ def test_what_is_no_recipe_is_refused(tmp_path, text, words):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=words) as caught:
-        kind_of(path)
+        preparation(path)
     assert str(path) in str(caught.value)
     with pytest.raises(ValueError, match="there is no such file; .*copy one"):
-        kind_of(tmp_path / "missing.yaml")
+        preparation(tmp_path / "missing.yaml")
 
 
 @pytest.mark.parametrize(
