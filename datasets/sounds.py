@@ -1,6 +1,5 @@
 """Sounds in folders and lists, of every format that is known, and the sound of films."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,21 +12,20 @@ from maskedae.answers import Kind
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll, hide_bands
 from maskedae.datasets.audio.corpora import Corpora
-from maskedae.datasets.audio.drawing import draw_spectrograms, write_sounds
+from maskedae.datasets.audio.drawing import draw_figure, figure_files
 from maskedae.datasets.audio.facts import report
 from maskedae.datasets.audio.fbank import Fbank
 from maskedae.datasets.audio.kinds import CONTAINERS
 from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
 from maskedae.datasets.audio.kinds import sniff as sniff
 from maskedae.datasets.audio.source import SoundSource
-from maskedae.listing import Listing, Splits, list_named, open_splits
+from maskedae.listing import Splits, list_named, open_splits
 from maskedae.scanning import Wanted
 
 ALONE = EXTENSIONS | CONTAINERS  # where no films are wanted, their sound is
 LAYOUTS = (Corpora(),)
 PREPARED = ("rate", "mels", "frame_length", "frame_shift", "channel")
 AUDIOSET = (-4.2677393, 4.5689974)  # mean and deviation of its log-mel values, as published
-HEARD = ("original", "masked", "imagined", "completed")  # the first columns of a figure
 DARK, BRIGHT = -12.0, 2.0  # log-mel values from silence to loud sounds
 
 
@@ -126,38 +124,15 @@ class Sounds:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; one number would fit")
         if self.std and self.std[0] <= 0:
             raise ValueError(f"data.std is {self.std}; more than 0 would fit")
-        if self.fbank.shift < 1 or self.fbank.length < 2:
-            raise ValueError(
-                f"frames of {self.fbank.length} samples, {self.fbank.shift} apart, are none: a higher "
-                f"data.rate, or data.frame_length and data.frame_shift in milliseconds, would fit"
-            )
         if self.hop and not self.window:
             raise ValueError("data.hop needs data.window, in seconds")
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out
-        return None if listing is None else self._open(listing, shape, augment)
+        return None if listing is None else SoundSource(self, listing, shape, augment)
 
     def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
-        return self._open(list_named(paths, self.wanted), shape, augment=False)
-
-    def _open(self, listing: Listing, shape: tuple[int, ...], augment: bool) -> SoundSource:
-        if len(shape) != 3 or shape[0] != 1:
-            hint = "--model.name names a model of sounds, see maskedae models"
-            raise ValueError(f"spectrograms are (1, frames, bands), not {shape}; {hint}")
-        if shape[2] != self.fbank.mels:
-            raise ValueError(
-                f"the model takes {shape[2]} bands, and the data have {self.fbank.mels}: "
-                f"--data.mels={shape[2]} or --model.size='[{shape[1]}, {self.fbank.mels}]' would fit"
-            )
-        heard = self.test_views * self.fbank.samples(shape[1]) / self.fbank.rate
-        if self.window and not augment and self.window > heard:
-            raise ValueError(
-                f"data.window is {self.window:g} s, of which the model hears {heard:.4g} s: "
-                f"--data.window={math.floor(heard * 100) / 100:g} or --data.test_views="
-                f"{math.ceil(self.window / heard * self.test_views)} would fit"
-            )
-        return SoundSource(self, listing, shape[1], augment)
+        return SoundSource(self, list_named(paths, self.wanted), shape, augment=False)
 
     @property
     def fbank(self) -> Fbank:
@@ -221,14 +196,7 @@ class Sounds:
         return name
 
     def drawn(self, path: Path) -> list[Path]:
-        """A picture, .png, and of .wav, too, what is heard of the first columns."""
-        kind = path.suffix.lower()
-        if kind not in (".png", ".wav"):
-            raise ValueError(
-                f"sounds are drawn as .png, or as .wav and .png together, not as {path.name}"
-            )
-        heard = [path.with_name(f"{path.stem}-{column}.wav") for column in HEARD]
-        return [path.with_suffix(".png"), *(heard if kind == ".wav" else [])]
+        return figure_files(path)
 
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
         mean, std = self.statistics
@@ -236,15 +204,10 @@ class Sounds:
             [(p.caption, p.signal[0].detach().cpu().float() * 2 * std + mean) for p in row]
             for row in rows
         ]
-        picture, *heard = self.drawn(path)
-        heard = heard[: max(map(len, cells))]
-        draw_spectrograms(cells, note, self.fbank, picture)
-        if heard:
-            write_sounds([row[: len(heard)] for row in cells], self.fbank, heard)
-        return [picture, *heard]
+        return draw_figure(cells, note, self.fbank, path)
 
 
 def inspect(path: str, sums: bool = False, **settings: Any) -> dict[str, object]:
     """Decode a sound in full and say what it is; the sums are those of log-mel values."""
     data = Sounds(**settings)
-    return report(path, data.fbank if sums else None, data.channel)
+    return report(path, data.fbank if sums else None, data.channel or "mean")

@@ -174,7 +174,7 @@ def test_an_offset_makes_no_step_where_a_sound_ends(tmp_path):
         ({"mean": [1.0, 2.0]}, SHAPE, "one number"),
         ({"repeats": 0}, SHAPE, "1 or more"),
         ({"rate": 0}, SHAPE, "data.rate is 0"),
-        ({"rate": 50}, SHAPE, "a higher data.rate"),
+        ({"rate": 50}, SHAPE, "a higher rate"),
         ({"frame_shift": 0.0}, SHAPE, "data.frame_shift is 0"),
         ({"std": [0.0]}, SHAPE, "data.std"),
     ],
