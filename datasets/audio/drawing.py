@@ -102,7 +102,7 @@ def draw(axes: Axes, log_mel: Tensor, limits: tuple[float, float], fbank: Fbank)
         if band == band
     }
     axes.set_yticks(list(ticks), list(ticks.values()))
-    axes.locator_params("x", nbins=5)
+    axes.locator_params("x", nbins=5, prune="upper")
     axes.xaxis.set_major_formatter("{x:g} s")
     axes.tick_params(length=2, colors=FAINT, labelsize=6)
     axes.spines[:].set_color(FRAME)
