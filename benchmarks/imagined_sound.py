@@ -19,7 +19,7 @@ from torch import Tensor
 from maskedae.datasets.audio.fbank import FLOOR
 from maskedae.datasets.audio.inversion import to_waveform
 from maskedae.evaluation import spread
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.recipe import make_data
 from maskedae.reconstruction import hide
 from maskedae.viewing import data_node
@@ -43,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load_with_report(options.checkpoint)
     model, data = loaded.model, make_data(data_node(loaded))
-    set_ragged(model, data.ragged)
+    suit(model, data)
     source = data.files(options.sounds, loaded.config.shape)
     mean, std = data.statistics
     found = []

@@ -97,6 +97,7 @@ class Images:
     inherited = ("mean", "std")
     noise_size = 0
     ragged = False
+    ends_at = 1
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out

@@ -12,21 +12,20 @@ from maskedae.answers import Kind
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll, hide_bands
 from maskedae.datasets.audio.corpora import Corpora, check_fold
-from maskedae.datasets.audio.drawing import draw_spectrograms, write_sounds
+from maskedae.datasets.audio.drawing import draw_figure, figure_files
 from maskedae.datasets.audio.facts import report
 from maskedae.datasets.audio.fbank import Fbank
 from maskedae.datasets.audio.kinds import CONTAINERS
 from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
 from maskedae.datasets.audio.kinds import sniff as sniff
 from maskedae.datasets.audio.source import SoundSource
-from maskedae.listing import Listing, Splits, list_named, open_splits
+from maskedae.listing import Splits, list_named, open_splits
 from maskedae.scanning import Wanted
 
 ALONE = EXTENSIONS | CONTAINERS  # where no films are wanted, their sound is
 LAYOUTS = (Corpora(),)
 PREPARED = ("rate", "mels", "frame_length", "frame_shift", "channel")
 AUDIOSET = (-4.2677393, 4.5689974)  # mean and deviation of its log-mel values, as published
-HEARD = ("original", "masked", "imagined", "completed")  # the first columns of a figure
 DARK, BRIGHT = -12.0, 2.0  # log-mel values from silence to loud sounds
 
 
@@ -68,8 +67,8 @@ class Sounds:
     """Milliseconds that a frame of the spectrogram looks at; by default 25."""
     frame_shift: float | None = None
     """Milliseconds from frame to frame; by default 10."""
-    channel: Literal["mean", "left"] = "mean"
-    """What is heard of several channels: their mean, or the left one, as published."""
+    channel: Literal["mean", "left"] | None = None
+    """What is heard of several channels: their mean, the default, or the left one, as published."""
     short: Literal["left_out", "zeros", "tile"] | None = None
     """What becomes of sounds shorter than the model takes: the rest is left_out of mask, attention,
     loss and pooling (the default); is zeros in the spectrogram, which are louder than silence, as
@@ -105,7 +104,10 @@ class Sounds:
     """More unreadable sounds than this end a run."""
 
     figure = "grid.wav"
-    inherited = ("mean", "std", "rate", "mels", "frame_length", "frame_shift", "short", "grain")
+    inherited = (
+        *("mean", "std", "rate", "mels", "frame_length", "frame_shift"),
+        *("channel", "short", "grain"),
+    )
 
     def __post_init__(self) -> None:
         for name in ("repeats", "test_views"):
@@ -115,31 +117,22 @@ class Sounds:
             if getattr(self, name) < 0:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; 0 or more would fit")
         for name in ("rate", "mels", "frame_length", "frame_shift", "grain", "window", "hop"):
-            if (getattr(self, name) or 1) < 0:
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; more than 0 would fit")
         for name in ("mean", "std"):
             if len(getattr(self, name) or [0.0]) != 1:
                 raise ValueError(f"data.{name} is {getattr(self, name)}; one number would fit")
+        if self.std and self.std[0] <= 0:
+            raise ValueError(f"data.std is {self.std}; more than 0 would fit")
         if self.hop and not self.window:
             raise ValueError("data.hop needs data.window, in seconds")
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out
-        return None if listing is None else self._open(listing, shape, augment)
+        return None if listing is None else SoundSource(self, listing, shape, augment)
 
     def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
-        return self._open(list_named(paths, self.wanted), shape, augment=False)
-
-    def _open(self, listing: Listing, shape: tuple[int, ...], augment: bool) -> SoundSource:
-        if len(shape) != 3 or shape[0] != 1:
-            hint = "--model.name names a model of sounds, see maskedae models"
-            raise ValueError(f"spectrograms are (1, frames, bands), not {shape}; {hint}")
-        if shape[2] != self.fbank.mels:
-            raise ValueError(
-                f"the model takes {shape[2]} bands, and the data have {self.fbank.mels}: "
-                f"--data.mels={shape[2]} would fit"
-            )
-        return SoundSource(self, listing, shape[1], augment)
+        return SoundSource(self, list_named(paths, self.wanted), shape, augment=False)
 
     @property
     def fbank(self) -> Fbank:
@@ -151,6 +144,11 @@ class Sounds:
     def ragged(self) -> bool:
         """Whether signals may end early."""
         return self.short in (None, "left_out")
+
+    @property
+    def ends_at(self) -> int:
+        """Frames to a multiple of which sounds are lengthened."""
+        return self.grain or 16
 
     @property
     def noise_size(self) -> int:
@@ -200,14 +198,7 @@ class Sounds:
         return name
 
     def drawn(self, path: Path) -> list[Path]:
-        """A picture, .png, and of .wav, too, what is heard of the first columns."""
-        kind = path.suffix.lower()
-        if kind not in (".png", ".wav"):
-            raise ValueError(
-                f"sounds are drawn as .png, or as .wav and .png together, not as {path.name}"
-            )
-        heard = [path.with_name(f"{path.stem}-{column}.wav") for column in HEARD]
-        return [path.with_suffix(".png"), *(heard if kind == ".wav" else [])]
+        return figure_files(path)
 
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
         mean, std = self.statistics
@@ -215,15 +206,10 @@ class Sounds:
             [(p.caption, p.signal[0].detach().cpu().float() * 2 * std + mean) for p in row]
             for row in rows
         ]
-        picture, *heard = self.drawn(path)
-        heard = heard[: max(map(len, cells))]
-        draw_spectrograms(cells, note, self.fbank, picture)
-        if heard:
-            write_sounds([row[: len(heard)] for row in cells], self.fbank, heard)
-        return [picture, *heard]
+        return draw_figure(cells, note, self.fbank, path)
 
 
 def inspect(path: str, sums: bool = False, **settings: Any) -> dict[str, object]:
     """Decode a sound in full and say what it is; the sums are those of log-mel values."""
     data = Sounds(**settings)
-    return report(path, data.fbank if sums else None, data.channel)
+    return report(path, data.fbank if sums else None, data.channel or "mean")

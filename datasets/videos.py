@@ -103,6 +103,7 @@ class Videos:
     inherited = ("mean", "std")
     noise_size = 0
     ragged = False
+    ends_at = 1
 
     def __post_init__(self) -> None:
         for name, least in (("repeats", 1), ("stride", 1), ("timeout", 1)):

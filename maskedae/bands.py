@@ -13,8 +13,8 @@ class BandMasker(Masker):
     """Hide whole slots of the first axis and whole bands of the second (arXiv:2207.06405, 3.2).
 
     A patch is hidden if its slot or its band is; what each leaves visible is cut, as published, but
-    at least one. With a share of 0 only slots, or only bands, are hidden. Patches stay in the order
-    of the grid. Slots take the first of a sample's noise, bands the last.
+    at least one. With a share of 0 only slots, or only bands, are hidden. Slots take the first of a
+    sample's noise, bands the last.
     """
 
     time: float = 0.7
@@ -40,9 +40,12 @@ class BandMasker(Masker):
                 f"shares of {self.time} of {slots} slots and {self.frequency} of {bands} bands "
                 f"hide none; above {1 / slots:.3f} and {1 / bands:.3f}, or either, each hides some"
             )
-        hidden = _hidden(noise[:, :slots], visible[0]).unsqueeze(2)
+        chances = noise[:, :slots]
+        hidden = _hidden(chances, visible[0]).unsqueeze(2)
         hidden = hidden | _hidden(noise[:, -bands:], visible[1]).unsqueeze(1)
-        return keep_lowest(hidden.flatten(1).byte(), visible[0] * visible[1])
+        # Where samples end early, a few more are hidden, or fewer: then by slots, drawn by chance.
+        scores = hidden + chances.argsort(dim=1).argsort(dim=1).unsqueeze(2) / (slots + 1)
+        return keep_lowest(scores.flatten(1), visible[0] * visible[1])
 
     def _visible(self, places: int, share: float) -> int:
         if not 0 <= share < 1:

@@ -71,6 +71,7 @@ class Data(Protocol):
     inherited: tuple[str, ...]  # settings, where none is given, that fine-tuning takes over
     noise_size: int  # random numbers that `signal` takes to augment one view
     ragged: bool  # whether signals may end early, being NaN from there on
+    ends_at: int  # where they may: at multiples of so many values of their first axis
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         """Open a split for signals of shape (C, *size); None if there is nothing held out."""

@@ -48,7 +48,9 @@ class Decoder(nn.Module):
         """
         order = torch.cat(mask, dim=1)
         if present is not None:
-            latent = latent.nan_to_num()
+            absent = ~present.gather(1, mask.visible)
+            absent = F.pad(absent, (latent.shape[1] - absent.shape[1], 0), value=False)
+            latent = latent.masked_fill(absent.unsqueeze(-1), 0.0)
             present = present.gather(1, order)
             present = F.pad(present, (self.positions.prefix, 0), value=True)
         gaps = self.mask_token.expand(*mask.hidden.shape, -1)

@@ -80,6 +80,13 @@ class Encoder(nn.Module):
         """Which patches are whole: (B, C, *size) -> (B, N); None where signals never end early."""
         return whole_patches(signal, self.unit, self.embed.stride) if self.ragged else None
 
+    def share_hidden(self, mask: Mask, signal: Tensor) -> float:
+        """The share of the patches of signals that a mask hides."""
+        present = self.present(signal)
+        if present is None:
+            return mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
+        return float(present.gather(1, mask.hidden).sum() / present.sum())
+
     def settle(self, mask: Mask, signal: Tensor) -> Mask:
         """A mask that hides the same share of every sample, whichever end early."""
         present = self.present(signal)

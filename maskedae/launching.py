@@ -51,7 +51,9 @@ def describe(
             f"batch     {train.batch_size} = {micro} x {train.accumulate} accumulated x "
             f"{accelerator.num_processes} process(es)",
             f"lr        {train.peak_lr:.3g} = {train.base_lr:.3g} x {train.batch_size} / 256, "
-            f"warm-up {train.warmup_epochs:g} of {train.epochs} epochs",
+            f"warm-up {train.warmup_epochs:g} of {train.epochs} epochs"
+            + ", so that it is never reached"
+            * (train.warmup_epochs >= train.epochs),
         ]
     )
 

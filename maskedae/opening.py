@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +13,11 @@ from accelerate import PartialState
 from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
-from maskedae.data import Data, Source
+from maskedae.data import Data, Source, Split
 from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.runs import FREE
 from maskedae.viewing import parse_with_data
 from maskedae.weights import Loaded
@@ -94,15 +95,20 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
         options.workers = max(1, cores) if state.device.type != "cpu" else 1
     choose_layers(encoder, options.layers)
     data = parser.instantiate(options).data
-    set_ragged(encoder, data.ragged)
+    suit(encoder, data)
     return Opened(loaded, encoder, data, settings, options, state)
 
 
 def open_sources(opened: Opened, files: Sequence[str] = ()) -> Sources:
-    """The splits that there are, or files named by hand; not augmented."""
+    """The splits that there are, or files named by hand, not augmented; say what is odd of them."""
     if files:
-        return {"files": opened.data.files(files, opened.shape)}
-    train = opened.data.source("train", opened.shape, augment=False)
-    held_out = opened.data.source("held_out", opened.shape, augment=False)
-    found = {"train": train, "held_out": held_out}
-    return {split: source for split, source in found.items() if source is not None}
+        found = {"files": opened.data.files(files, opened.shape)}
+    else:
+        splits: tuple[Split, ...] = ("train", "held_out")
+        both = {split: opened.data.source(split, opened.shape, augment=False) for split in splits}
+        found = {split: source for split, source in both.items() if source is not None}
+    if opened.state.is_main_process:
+        for split, source in found.items():
+            if source.remarks:
+                print(f"{split}: {source.remarks}", file=sys.stderr)
+    return found

@@ -12,7 +12,7 @@ from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
 from maskedae.stepping import make_accelerator, share_of_cores
@@ -122,7 +122,7 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
-    set_ragged(model, recipe.data.ragged)
+    suit(model, recipe.data)
     data, shape = recipe.data, recipe.model.shape
     bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
     workers = share_of_cores(recipe.train, accelerator.num_processes)
@@ -134,4 +134,5 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
         try_reading(recipe.data, part)
     launch.say(describe(recipe, model, accelerator))
     launch.say(describe_data(source, task))
-    return run_training(task, source, recipe.train, launch, accelerator)
+    extra = {"ragged": data.ragged}
+    return run_training(task, source, recipe.train, launch, accelerator, extra)

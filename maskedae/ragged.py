@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskedae.data import Data
 from maskedae.masking import Mask
 from maskedae.patches import patchify
 
@@ -17,6 +18,21 @@ def set_ragged(model: nn.Module, on: bool) -> None:
     for module in model.modules():
         if hasattr(module, "ragged"):
             module.ragged = on  # type: ignore[assignment]
+
+
+def suit(model: nn.Module, data: Data) -> None:
+    """Let the signals of a model end early if those of its data do.
+
+    Raises ValueError where they could end within a patch.
+    """
+    set_ragged(model, data.ragged)
+    for encoder in (part for part in model.modules() if hasattr(part, "ragged")):
+        side = encoder.unit[0]  # type: ignore[index]
+        if data.ragged and data.ends_at % side:
+            raise ValueError(
+                f"a patch is {side} long, and signals end at multiples of {data.ends_at}, so that "
+                f"some would lose their last part: --data.grain={side} would fit"
+            )
 
 
 def whole_patches(

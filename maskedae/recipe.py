@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
+from maskedae import bands as bands  # maskers of all files may be named without their place
+from maskedae import tubes as tubes
 from maskedae.data import Data
 from maskedae.hints import nearest
 from maskedae.masking import Masker

@@ -44,7 +44,7 @@ def imagine_row(
         masked = hide(batch, mask, encoder.unit, encoder.embed.stride)
         imagined = encoder.whole(model.imagine(batch, mask, oracle))
         whole = torch.where(masked.isnan(), imagined, batch)
-        share = mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
+        share = encoder.share_hidden(mask, batch)
         row += [
             Panel(f"{share:.0%} hidden", masked[0]),
             Panel(f"imagined, loss {out.loss:.3f}", imagined[0]),

@@ -20,7 +20,7 @@ class Train:
     """Samples in an epoch; by default as many as there are."""
     replacement: bool = True
     """Where data are drawn by weight: whether a sample may come up more than once in an epoch, as
-    in the published code of Audio-MAE, or not, as in its paper."""
+    in the published code of arXiv:2207.06405, or not, as in the paper."""
     batch_size: int = 4096
     """Samples in a step, over all processes and accumulated micro-batches together."""
     accumulate: int = 1
@@ -105,7 +105,7 @@ class Finetune:
     mix_share: float = 1.0
     """Share of the pairs that are mixed."""
     masker: Masker | None = None
-    """What hides patches in training, too, as for Audio-MAE; none hides none."""
+    """What hides patches in training, too (arXiv:2207.06405, 4.2); none hides none."""
     smoothing: float = 0.1
     """Share of the truth that is spread over all classes, where a sample has one class."""
     binary: bool = False

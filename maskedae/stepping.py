@@ -153,9 +153,8 @@ class Stepper:
         loss, watched = torch.zeros((), device=self.accelerator.device), dict[str, Tensor]()
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
-            torch.manual_seed(
-                seed
-            )  # what is not a sample's is the same, however a batch is divided
+            # What is not a sample's is the same, however a batch is divided.
+            torch.manual_seed(seed)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 part, metrics = self._loss(batch)
                 self.accelerator.backward(part / len(batches))

@@ -16,7 +16,7 @@ from maskedae.data import PLACES, BadSample, Data, Source
 from maskedae.evaluation import spread
 from maskedae.loading import Skipped
 from maskedae.masking import Masker
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.recipe import given
 from maskedae.reconstruction import imagine_row, note
 from maskedae.weights import EncoderOnly, Loaded, load_with_report
@@ -114,8 +114,10 @@ def draw_reconstructions(
     set_kernel(model, "sdpa")  # the kernel of the training may need another machine
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
-    set_ragged(model, data.ragged)
+    suit(model, data)
     source = data.files(files, loaded.config.shape)
+    if out.suffix == ".png":
+        out = out.with_suffix(Path(data.figure).suffix)  # all that there is to see, and to hear
     refuse_to_replace(source, data.drawn(out))
     usual = model_file(loaded.name).RATIOS
     maskers = at_ratios(masker or model.masker, ratios, usual, model.encoder.grid)

@@ -11,7 +11,7 @@ def balanced_weights(labels: Tensor) -> Tensor:
     """Weights of samples by which every class is drawn about as often, from (len,) or (len, C).
 
     That of a class is 1000 / (samples + 0.01), that of a sample the sum over its classes, as
-    published with AST (arXiv:2104.01778) and Audio-MAE (arXiv:2207.06405).
+    published with arXiv:2104.01778 and arXiv:2207.06405.
 
     >>> balanced_weights(torch.tensor([0, 0, 0, 0, 1])).round().tolist()
     [249.0, 249.0, 249.0, 249.0, 990.0]

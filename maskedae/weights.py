@@ -22,6 +22,7 @@ from maskedae.foreign import fetch, find_file, read_foreign
 from maskedae.hub import Hub
 from maskedae.layouts import Layout, State
 from maskedae.masking import Masker
+from maskedae.ragged import set_ragged
 from maskedae.zoo import describe, layout_file, model_config, model_file, model_files
 
 
@@ -117,6 +118,7 @@ def load_with_report(
         raise ValueError(f"{report}\n{report.hint}")
     if broken := [k for k, v in state.items() if not bool(v.isfinite().all())]:
         raise ValueError(f"{path} holds values that are not finite, in {', '.join(broken[:6])}")
+    set_ragged(result, bool(recipe.get("ragged")))
     result.eval()
     return Loaded(result, name, config, report, recipe)
 

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from maskedae import RandomMasker, create_model
+from maskedae import BandMasker, RandomMasker, create_model
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
+from maskedae.datasets.sounds import Sounds
 from maskedae.masking import Mask
-from maskedae.ragged import set_ragged, spare
+from maskedae.ragged import set_ragged, spare, suit
 
 GRID = (6, 4)
 
@@ -119,3 +120,29 @@ def test_what_is_absent_is_not_imagined(model):
     imagined = model.imagine(signal, mask)
     assert imagined[0, 8:].isnan().all() and imagined[0, :8].isfinite().all()
     assert imagined[1].isfinite().all()
+
+
+def test_bands_stay_whole_and_fall_anywhere_where_signals_end_early():
+    """Ten slots of 64: at most one is cut in two, and none is visible more often than another."""
+    grid, count = (64, 4), 400
+    present = (torch.arange(256) < 40).expand(count, -1)
+    mask = spare(BandMasker(time=0.7, frequency=0)(count, grid), present)
+    seen = torch.zeros(count, 256).scatter(1, mask.visible, 1.0)[:, :40].view(count, 10, 4).sum(2)
+    assert ((seen > 0) & (seen < 4)).sum(dim=1).max() <= 1
+    often = (seen > 0).float().mean(dim=0)
+    assert often.max() - often.min() < 0.15 and 0.2 < often.mean() < 0.4
+
+
+def test_patches_that_signals_could_end_in_are_refused(model):
+    with pytest.raises(ValueError, match="--data.grain=4 would fit"):
+        suit(model, Sounds(grain=2))
+    suit(model, Sounds(grain=8))
+    assert model.encoder.ragged
+    suit(model, Sounds(short="zeros", grain=2))
+    assert not model.encoder.ragged
+
+
+def test_decoders_do_not_hide_that_an_encoder_has_diverged(model):
+    with torch.no_grad():
+        model.encoder.norm.weight[0] = torch.nan
+    assert model(ended(8, 24), noise=torch.rand(2, 24)).loss.isnan()

@@ -70,10 +70,10 @@ def test_reconstructions_are_seen_and_heard(place, tmp_path, capsys):
         wave, rate = soundfile.read(tmp_path / f"a-{name}.wav")
         assert rate == RATE and np.isfinite(wave).all() and wave.any()
         assert f"a-{name}.wav" in said
-    assert (
-        main(["reconstruct", str(place / "run"), files[0], "--out", str(tmp_path / "b.png")]) == 0
-    )
-    assert sorted(path.name for path in tmp_path.glob("b*")) == ["b.png"]
+    command = [files[0], "--mask_ratio=[0.5, 0.75]", "--out", str(tmp_path / "b.png")]
+    assert main(["reconstruct", str(place / "run"), *command]) == 0
+    heard = {f"b-{name}.wav" for name in ("original", "masked", "imagined", "completed")}
+    assert {path.name for path in tmp_path.glob("b*")} == {"b.png", *heard}
 
 
 def test_figures_do_not_replace_the_sounds_they_show(place, tmp_path):
@@ -86,11 +86,11 @@ def test_figures_do_not_replace_the_sounds_they_show(place, tmp_path):
 
 def test_windows_are_embedded_with_their_times(place, tmp_path):
     out = tmp_path / "features.parquet"
-    window = ["--data.window=0.4", "--data.hop=0.3", "--out", str(out)]
+    window = ["--data.window=0.3", "--data.hop=0.3", "--out", str(out)]
     assert main(["embed", str(place / "run"), str(place / "long.wav"), *window]) == 0
     table = pq.read_table(out)
-    assert table.column("start").to_pylist() == pytest.approx([0, 0.3, 0.6, 0.9, 1.2])
-    assert table.column("end").to_pylist() == pytest.approx([0.4, 0.7, 1.0, 1.3, 1.6])
+    assert table.column("start").to_pylist() == pytest.approx([0, 0.3, 0.6, 0.9, 1.2, 1.3])
+    assert table.column("end").to_pylist() == pytest.approx([0.3, 0.6, 0.9, 1.2, 1.5, 1.6])
     vectors = np.array(table.column("block1_mean").to_pylist())
     assert np.isfinite(vectors).all() and vectors.std(axis=0).min() > 0
 
@@ -119,10 +119,10 @@ def test_evaluating_and_predicting(place, tmp_path, capsys):
     assert main(["evaluate", str(place / "tuned"), *command]) == 0
     scores = json.loads((tmp_path / "scores/scores.json").read_text())
     assert 0 <= scores["scores"]["acc1"] <= 1
-    out = ["--json", str(tmp_path / "out.jsonl"), "--data.window=0.4"]
+    out = ["--json", str(tmp_path / "out.jsonl"), "--data.window=0.32"]
     assert main(["predict", str(place / "tuned"), str(place / "long.wav"), *out]) == 0
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert len(rows) == 4 and rows[0]["start"] == 0 and "low" in json.dumps(rows[0])
+    assert len(rows) == 5 and rows[0]["start"] == 0 and "low" in json.dumps(rows[0])
 
 
 def test_quickstart_s_sounds(tmp_path):

@@ -35,8 +35,9 @@ def hide_bands(log_mel: Tensor, noise: Tensor, time: int, frequency: int) -> Ten
     """SpecAugment (arXiv:1904.08779): zero in a stretch of time, and in some bands.
 
     (B, T, F), noise (B, 4) in [0, 1) -> (B, T, F). Each is at most so wide, drawn evenly, and cut,
-    not rounded, as in torchaudio.
+    not rounded, as in torchaudio. What is NaN stays so.
     """
+    hidden = torch.zeros_like(log_mel, dtype=torch.bool)
     for axis, most, (width, start) in (
         (2, frequency, noise[:, :2].unbind(1)),
         (1, time, noise[:, 2:].unbind(1)),
@@ -47,5 +48,5 @@ def hide_bands(log_mel: Tensor, noise: Tensor, time: int, frequency: int) -> Ten
         last = first + wide.floor()
         places = torch.arange(size, device=log_mel.device)
         inside = (places >= first.unsqueeze(1)) & (places < last.unsqueeze(1))
-        log_mel = log_mel.masked_fill(inside.unsqueeze(3 - axis), 0.0)
-    return log_mel
+        hidden |= inside.unsqueeze(3 - axis)
+    return log_mel.masked_fill(hidden & ~log_mel.isnan(), 0.0)

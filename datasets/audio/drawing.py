@@ -24,8 +24,30 @@ LETTERS = 13  # of a caption to an inch
 HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
 SPREAD = (0.01, 0.995)  # quantiles that are black and white: one loud moment darkens nothing
 PAUSE = 0.5  # seconds between sounds
+HEARD = ("original", "masked", "imagined", "completed")  # the first columns of a figure
 
 Panel = tuple[str, Tensor]  # a caption, and log energies (T, F), NaN where hidden or absent
+
+
+def figure_files(path: Path) -> list[Path]:
+    """A picture, and, if the path is one of a sound, what is heard of its first columns."""
+    kind = path.suffix.lower()
+    if kind not in (".png", ".wav"):
+        raise ValueError(
+            f"sounds are drawn as .png, or as .wav and .png together, not as {path.name}"
+        )
+    heard = [path.with_name(f"{path.stem}-{column}.wav") for column in HEARD]
+    return [path.with_suffix(".png"), *(heard if kind == ".wav" else [])]
+
+
+def draw_figure(rows: list[list[Panel]], note: str, fbank: Fbank, path: Path) -> list[Path]:
+    """Write the files of a figure, and return them."""
+    picture, *heard = figure_files(path)
+    heard = heard[: max(map(len, rows))]
+    draw_spectrograms(rows, note, fbank, picture)
+    if heard:
+        write_sounds([row[: len(heard)] for row in rows], fbank, heard)
+    return [picture, *heard]
 
 
 def draw_spectrograms(rows: list[list[Panel]], note: str, fbank: Fbank, path: Path) -> None:
@@ -80,7 +102,7 @@ def draw(axes: Axes, log_mel: Tensor, limits: tuple[float, float], fbank: Fbank)
         if band == band
     }
     axes.set_yticks(list(ticks), list(ticks.values()))
-    axes.locator_params("x", nbins=5)
+    axes.locator_params("x", nbins=5, prune="upper")
     axes.xaxis.set_major_formatter("{x:g} s")
     axes.tick_params(length=2, colors=FAINT, labelsize=6)
     axes.spines[:].set_color(FRAME)

@@ -15,7 +15,7 @@ FULL = 0.999  # of full scale, from where on a sample may be clipped
 CLIPPED = 0.01  # share of such samples that is too many
 BEYOND = 2.0  # decoders of compressed sound overshoot full scale by less
 CANCELLED = 1e-4  # of the power of the channels is all that is left in their mean
-GONE = 0.1  # seconds that may be missing without a word
+GONE = 0.3  # seconds that may be missing without a word: MP3 at 8 kHz pads by as much
 SHORTEST = 0.025  # seconds, one frame of most spectrograms
 CHUNK = 2**18  # samples of which features are taken at a time
 

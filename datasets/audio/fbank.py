@@ -29,6 +29,13 @@ class Fbank:
     frame_length: float = 25.0  # ms
     frame_shift: float = 10.0  # ms
 
+    def __post_init__(self) -> None:
+        if self.shift < 1 or self.length < 2:
+            raise ValueError(
+                f"frames of {self.frame_length:g} ms every {self.frame_shift:g} ms hold too few "
+                f"samples at {self.rate} Hz; longer ones, or a higher rate, would fit"
+            )
+
     @property
     def length(self) -> int:
         """Samples in a frame."""

@@ -1,5 +1,6 @@
 """The sounds of one split, or windows of them, as waveforms."""
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from maskedae.data import BadSample
 from maskedae.datasets.audio.augmenting import add_noise, change_gain, roll
-from maskedae.datasets.audio.reading import facts, read, seconds_of
+from maskedae.datasets.audio.reading import read, seconds_of
 from maskedae.evaluation import spread
 from maskedae.listing import Listing
 from maskedae.weighting import balanced_weights
@@ -17,7 +18,6 @@ from maskedae.windows import cut_all
 if TYPE_CHECKING:
     from maskedae.datasets.sounds import Sounds
 
-GRAIN = 16  # frames of a patch, usually
 LOOKED_AT = 32  # sounds of which mean and deviation are compared with those of the recipe
 MEAN_OFF, STD_OFF = 0.5, 1.4  # deviations, and times as large: what is worth a word
 
@@ -25,10 +25,12 @@ MEAN_OFF, STD_OFF = 0.5, 1.4  # deviations, and times as large: what is worth a 
 class SoundSource:
     """Sounds, or windows of them, cut or lengthened to what a model takes."""
 
-    def __init__(self, data: "Sounds", listing: Listing, frames: int, augment: bool) -> None:
+    def __init__(
+        self, data: "Sounds", listing: Listing, shape: tuple[int, ...], augment: bool
+    ) -> None:
         self.data, self.listing, self.augment = data, listing, augment
         self.fbank = data.fbank
-        self.samples = self.fbank.samples(frames)
+        self.samples = self._heard(shape)
         views = data.repeats if augment else data.test_views
         self.shape: tuple[int, ...] = (views, 1, self.samples)
         self.labels, self.classes, self.shares = listing.labels, listing.classes, listing.shares
@@ -39,6 +41,27 @@ class SoundSource:
         if data.window and not augment:
             windows = cut_all(listing, seconds_of, data.window, data.hop or data.window)
             self.files, self.spans, self.labels, self.shares, self.fingerprint = windows
+
+    def _heard(self, shape: tuple[int, ...]) -> int:
+        """Samples of which signals of a shape are made. Raises ValueError where it does not fit."""
+        if len(shape) != 3 or shape[0] != 1:
+            hint = "--model.name names a model of sounds, see maskedae models"
+            raise ValueError(f"spectrograms are (1, frames, bands), not {shape}; {hint}")
+        frames, bands = shape[1:]
+        if bands != self.fbank.mels:
+            raise ValueError(
+                f"the model takes {bands} bands, and the data have {self.fbank.mels}: "
+                f"--data.mels={bands} or --model.size='[{frames}, {self.fbank.mels}]' would fit"
+            )
+        samples, window, views = self.fbank.samples(frames), self.data.window, self.data.test_views
+        seconds = samples / self.fbank.rate
+        if window and not self.augment and window > views * seconds:
+            raise ValueError(
+                f"data.window is {window:g} s, of which the model hears {views * seconds:.4g} s: "
+                f"--data.window={math.floor(views * seconds * 100) / 100:g} or "
+                f"--data.test_views={math.ceil(window / seconds)} would fit"
+            )
+        return samples
 
     def __len__(self) -> int:
         return len(self.listing) if self.spans is None else len(self.spans)
@@ -60,7 +83,7 @@ class SoundSource:
 
     def read(self, index: int) -> Tensor:
         path = self.name(index)
-        begin, end = 0.0, facts(path).seconds
+        begin, end = 0.0, seconds_of(path)
         if self.spans is not None:
             begin, end = self.spans[index].tolist()
         room = max(0.0, end - begin - self.samples / self.fbank.rate)
@@ -78,12 +101,15 @@ class SoundSource:
         return torch.linspace(0, room, self.shape[0], dtype=torch.float64).tolist()
 
     def _read(self, path: str, start: float, seconds: float) -> Tensor:
-        found = read(path, self.fbank.rate, start, seconds, self.data.channel)
-        if len(found) < (least := self.fbank.samples(1)):
-            raise BadSample(
-                f"{len(found)} samples at {self.fbank.rate} Hz, and a frame needs {least}"
-            )
-        return found[: self.samples]
+        rate, least = self.fbank.rate, self.fbank.samples(1)
+        count = round(seconds * rate)
+        if count >= least:
+            found = read(path, rate, start, seconds, self.data.channel or "mean")
+            count = len(found)
+        if count < least:
+            raise BadSample(f"{count} samples at {rate} Hz, and a frame needs {least}")
+        # Frames have no offset of their own, but the silence behind the last one would be a step.
+        return found[: self.samples] - found.mean()
 
     def _change(self, waveform: Tensor) -> Tensor:
         if not self.augment:
@@ -104,8 +130,8 @@ class SoundSource:
         if self.data.ragged:
             first, second = self.fbank.samples(1), self.fbank.samples(2)
             frames = 1 + -(-(count - first) // (second - first))
-            grain = self.data.grain or GRAIN
-            whole[: self.fbank.samples(-(-frames // grain) * grain)] = 0
+            grains = -(-frames // self.data.ends_at)
+            whole[: self.fbank.samples(grains * self.data.ends_at)] = 0
         whole[:count] = waveform
         return whole
 

@@ -11,7 +11,7 @@ from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
 from maskedae.loading import Skipped, batch_for, read_in_order
 from maskedae.progress import Meter
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 
 
 class Answered(NamedTuple):
@@ -36,7 +36,7 @@ def answer(
     Samples are dealt by number and none is padded, so each counts once.
     """
     training = model.training
-    set_ragged(model, data.ragged)
+    suit(model, data)
     model.eval()
     mine = list(range(accelerator.process_index, len(source), accelerator.num_processes))
     index, logits, skipped = list[int](), list[Tensor](), list[Skipped]()

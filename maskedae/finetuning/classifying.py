@@ -21,7 +21,7 @@ from maskedae.finetuning.objectives import average_precisions, measure
 from maskedae.finetuning.pictures import class_accuracies, confusion, draw_answers
 from maskedae.loading import batch_for, read_in_order
 from maskedae.progress import Meter
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.runs import finite
 from maskedae.weights import Loaded
 
@@ -59,7 +59,7 @@ def classifier_of(loaded: Loaded, path: Path) -> Classifier:
 @torch.no_grad()
 def predict(model: Classifier, data: Data, source: Source, workers: int = 0) -> Iterator[Predicted]:
     """The outputs of every sample, or why it cannot be read."""
-    set_ragged(model, data.ragged)
+    suit(model, data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
     for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):

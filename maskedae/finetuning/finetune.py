@@ -23,7 +23,7 @@ from maskedae.fitting import Report
 from maskedae.inflating import inflate
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.runs import Run
 from maskedae.sampling import key
@@ -162,8 +162,14 @@ def choose_trained(model: Classifier, frozen: bool) -> None:
         parameter.requires_grad_(True)
 
 
-def check_pairs(task: Finetuning, train: Train, accelerator: Accelerator) -> None:
-    """Raise ValueError if samples are to be mixed, and micro-batches do not divide into pairs."""
+def check_mixing(
+    task: Finetuning, train: Train, accelerator: Accelerator, shape: tuple[int, ...]
+) -> None:
+    """Raise ValueError if samples are to be mixed, and cannot be, or micro-batches are no pairs."""
+    if task.settings.cutmix and len(shape) < 4:
+        raise ValueError(
+            "cutmix pastes boxes, and these samples have one axis: --finetune.cutmix=0 would fit"
+        )
     parts = train.accumulate * accelerator.num_processes
     if task.mix.kinds and train.batch_size % (2 * parts):
         raise ValueError(
@@ -189,9 +195,9 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
     choose_trained(model, recipe.finetune.frozen)
     set_drop_path(model, recipe.finetune.drop_path)
     set_checkpointing(model, recipe.train.checkpointing)
-    set_ragged(model, data.ragged)
+    suit(model, data)
     task = Finetuning(model, data, held_out, recipe.finetune, recipe.train)
-    check_pairs(task, recipe.train, accelerator)
+    check_mixing(task, recipe.train, accelerator, source.shape)
     try_model(model, accelerator)
     for part in (source, held_out):
         try_reading(data, part)
@@ -200,5 +206,5 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
         launch.say(audit(answers, source, held_out))
         if source.remarks:
             launch.say(f"          {source.remarks}")
-    extra = {"head": model.description, **heritage(model, launch)}
+    extra = {"head": model.description, "ragged": data.ragged, **heritage(model, launch)}
     return run_training(task, source, recipe.train, launch, accelerator, extra)

@@ -15,7 +15,7 @@ from maskedae.parts import Parts
 from maskedae.probing.candidates import encode_all, load_samples, why_unscored
 from maskedae.probing.report import show, write_scores
 from maskedae.probing.scoring import Protocol, Scorer
-from maskedae.ragged import set_ragged
+from maskedae.ragged import suit
 from maskedae.zoo import create_model
 
 
@@ -24,7 +24,7 @@ def fresh_encoder(opened: Opened) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = create_model(opened.loaded.name, **vars(opened.loaded.config))
-    set_ragged(model, opened.data.ragged)
+    suit(model, opened.data)
     return model.encoder.to(opened.state.device).eval()
 
 
@@ -52,8 +52,6 @@ def probe(opened: Opened) -> Path:
     unscored = why_unscored(sources)
     if not unscored and opened.state.is_main_process:
         print(audit(answers_of(sources["train"]), sources["train"], sources["held_out"]))
-    if opened.state.is_main_process and sources["train"].remarks:
-        print(f"          {sources['train'].remarks}")
     layers = choose_layers(encoder, options.layers or [max(encoder.depth * 3 // 4 - 1, 0), -1])
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)

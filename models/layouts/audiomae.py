@@ -94,6 +94,8 @@ def read(layout: Layout, state: State, foreign: Foreign, overrides: dict[str, An
     guessed = guess(settings, state, foreign.path.name)
     guessed["data"] = "mean and deviation of AudioSet, as published: the file does not tell"
     sections: dict[str, Any] = {"data": clips.data(DATA, [MEAN], [STD])}
+    # What they have been trained with.
+    sections["data"]["init_args"] |= {"channel": "left", "short": "zeros"}
     published = LICENCE if PUBLISHED.search(str(foreign.path)) else "unknown"
     sections["licence"] = foreign.licence or told.licence or published
     if "encoder.head.linear.weight" in state:
@@ -149,7 +151,7 @@ def preprocessor(recipe: dict[str, Any]) -> dict[str, Any]:
     return {
         "feature_extractor_type": "ASTFeatureExtractor",
         "feature_size": 1,
-        "sampling_rate": given.get("rate", 16000),
+        "sampling_rate": given.get("rate") or 16000,
         "num_mel_bins": model["size"][1],
         "max_length": model["size"][0],
         "do_normalize": True,  # by twice the deviation

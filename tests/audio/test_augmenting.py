@@ -73,4 +73,4 @@ def test_what_has_ended_stays_so():
     log_mel = torch.ones(4, 8, 4)
     log_mel[:, 6:] = torch.nan
     hidden = hide_bands(log_mel, torch.rand(4, 4), time=2, frequency=1)
-    assert hidden[:, :6].isfinite().all()
+    assert hidden[:, :6].isfinite().all() and hidden[:, 6:].isnan().all()

@@ -25,6 +25,10 @@ def folder(tmp_path):
     return tmp_path
 
 
+def centred(wave):
+    return wave - wave.mean()
+
+
 def opened(folder, augment=False, shape=SHAPE, **settings):
     data = Sounds(root=str(folder), mels=64, **{"held_out_share": 0, **settings})
     source = data.source("train", shape, augment=augment)
@@ -37,7 +41,7 @@ def test_sounds_that_are_as_long_as_the_model_takes_are_kernels_of_one(folder):
     found = source.read(number["whole"])
     assert found.shape == source.shape == (1, 1, data.fbank.samples(96))
     wave, _ = soundfile.read(folder / "a/whole.wav", dtype="float32")
-    assert_close(found[0, 0], torch.from_numpy(wave)[: found.shape[-1]])
+    assert_close(found[0, 0], centred(torch.from_numpy(wave)[: found.shape[-1]]))
 
 
 @pytest.mark.parametrize("short", ["left_out", "zeros", "tile"])
@@ -70,13 +74,19 @@ def test_statistics_are_divided_by_twice_the_deviation(folder):
 def test_long_sounds_are_cut_anywhere_in_training_and_at_the_beginning_else(folder):
     _, source, number = opened(folder)
     wave, _ = soundfile.read(folder / "b/long.wav", dtype="float32")
-    assert_close(source.read(number["long"])[0, 0], torch.from_numpy(wave)[: source.samples])
+    assert_close(
+        source.read(number["long"])[0, 0], centred(torch.from_numpy(wave)[: source.samples])
+    )
     _, source, number = opened(folder, augment=True, repeats=3)
     torch.manual_seed(0)
     views = source.read(number["long"])
     assert views.shape == (3, 1, source.samples)
     starts = [
-        next(i for i in range(len(wave)) if np.allclose(wave[i : i + 50], view[0, :50], atol=1e-6))
+        next(
+            i
+            for i in range(len(wave))
+            if np.allclose(np.diff(wave[i : i + 50]), np.diff(view[0, :50]), atol=1e-6)
+        )
         for view in views
     ]
     assert len(set(starts)) == 3
@@ -88,20 +98,27 @@ def test_views_are_spread_along_a_sound(folder):
     _, source, number = opened(folder, test_views=3)
     views = source.read(number["long"])
     wave = torch.from_numpy(soundfile.read(folder / "b/long.wav", dtype="float32")[0])
-    assert_close(views[0, 0], wave[: source.samples])
-    assert_close(views[2, 0], wave[-source.samples :])
+    assert_close(views[0, 0], centred(wave[: source.samples]))
+    assert_close(views[2, 0], centred(wave[-source.samples :]))
     short = source.read(number["short"])
     assert short[0].nan_to_num().equal(short[2].nan_to_num())
 
 
 def test_windows_are_samples_with_times(folder):
-    data = Sounds(mels=64, window=1.0, hop=0.5)
+    data = Sounds(mels=64, window=0.9, hop=0.7)
     source = data.files([str(folder / "b/long.wav")], SHAPE)
-    assert source.spans.tolist() == [[0, 1], [0.5, 1.5], [1, 2], [1.5, 2.5], [2, 3]]
+    starts = pytest.approx([0, 0.7, 1.4, 2.1])
+    assert source.spans[:, 0].tolist() == starts
+    assert source.spans[:, 1].tolist() == pytest.approx([0.9, 1.6, 2.3, 3.0])
     wave = torch.from_numpy(soundfile.read(folder / "b/long.wav", dtype="float32")[0])
     for index, (start, _) in enumerate(source.spans.tolist()):
-        first = int(start * RATE)
-        assert_close(source.read(index)[0, 0], wave[first : first + source.samples])
+        first = round(start * RATE)
+        found = source.read(index)[0, 0][: round(0.9 * RATE)]
+        assert_close(found, centred(wave[first : first + len(found)]))
+    with pytest.raises(ValueError, match="data.window=0.97 or --data.test_views=2 would fit"):
+        Sounds(mels=64, window=1.5).files([str(folder / "b/long.wav")], SHAPE)
+    views = Sounds(mels=64, window=1.5, test_views=2).files([str(folder / "b/long.wav")], SHAPE)
+    assert len(views) == 2 and views.shape[0] == 2
 
 
 def test_sounds_that_are_too_short_say_how_much_is_needed(folder):
@@ -140,6 +157,20 @@ def test_folds_are_of_data_that_come_in_folds(folder):
     assert len(data.files([str(folder)], SHAPE))
 
 
+def test_a_single_sample_is_too_short(tmp_path):
+    soundfile.write(tmp_path / "one.wav", np.zeros(1), 48000)
+    source = Sounds(mels=64).files([str(tmp_path / "one.wav")], SHAPE)
+    with pytest.raises(BadSample, match="0 samples at 16000 Hz, and a frame needs 400"):
+        source.read(0)
+
+
+def test_an_offset_makes_no_step_where_a_sound_ends(tmp_path):
+    soundfile.write(tmp_path / "offset.wav", np.full(5000, 0.3), RATE)
+    data = Sounds(mels=64)
+    sample = data.files([str(tmp_path / "offset.wav")], SHAPE).read(0)
+    assert sample[sample.isfinite()].abs().max() < 1e-6
+
+
 @pytest.mark.parametrize(
     ("settings", "shape", "words"),
     [
@@ -149,6 +180,10 @@ def test_folds_are_of_data_that_come_in_folds(folder):
         ({"hop": 1.0}, SHAPE, "needs data.window"),
         ({"mean": [1.0, 2.0]}, SHAPE, "one number"),
         ({"repeats": 0}, SHAPE, "1 or more"),
+        ({"rate": 0}, SHAPE, "data.rate is 0"),
+        ({"rate": 50}, SHAPE, "a higher rate"),
+        ({"frame_shift": 0.0}, SHAPE, "data.frame_shift is 0"),
+        ({"std": [0.0]}, SHAPE, "data.std"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(folder, settings, shape, words):
