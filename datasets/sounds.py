@@ -11,7 +11,7 @@ from torch import Tensor
 from maskedae.answers import Kind
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll, hide_bands
-from maskedae.datasets.audio.corpora import Corpora
+from maskedae.datasets.audio.corpora import Corpora, check_fold
 from maskedae.datasets.audio.drawing import draw_figure, figure_files
 from maskedae.datasets.audio.facts import report
 from maskedae.datasets.audio.fbank import Fbank
@@ -171,13 +171,15 @@ class Sounds:
     @cached_property
     def splits(self) -> Splits:
         """What there is to train on and to hold out."""
-        return open_splits(
+        found = open_splits(
             self.root,
             self.wanted,
             val_root=self.val_root,
             weights=self.weights,
             held_out_share=self.held_out_share,
         )
+        check_fold(self.fold, self.root, self.val_root)
+        return found
 
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         log_mel = self.fbank(batch[:, 0])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,13 @@ class Folded(Images):
         names = [Path(whole.path(index)).stem for index in range(len(whole))]
         held_out = np.array([int(name) // 2 % 3 == (self.fold or 1) - 1 for name in names])
         return Splits(whole.pick(~held_out), whole.pick(held_out))
+
+
+@dataclass(frozen=True)
+class Alike(Images):
+    """Pictures that come in no folds, and do not say so."""
+
+    fold: int | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +95,52 @@ def test_folds_go_on_where_they_were_stopped(command, tmp_path, capsys):
     assert both[0] == both[1]
 
 
+def test_what_is_overwritten_goes_on_with_what_is_new(command, tmp_path):
+    assert main([*command, str(tmp_path / "whole"), "--folds=2"]) == 0
+    command = [*command, str(tmp_path / "out"), "--folds=2"]
+    assert main([*command, "--train.seed=1"]) == 0
+    said = stopped(2, *command, "--overwrite")
+    assert "the same command with --resume in place of --overwrite" in said
+    assert main([*command, "--resume"]) == 0
+    for fold in ("fold-1", "fold-2"):
+        assert same(tmp_path / "whole" / fold, tmp_path / "out" / fold)
+
+
+@pytest.mark.parametrize(
+    ("folds", "place", "words"),
+    [
+        (2, "esc/audio", "data.fold is 1, and .*esc/audio come in no folds"),
+        (4, "esc", "there is no fold 4; there are 1, 2, 3"),
+    ],
+)
+def test_all_folds_are_opened_before_any_training(tmp_path, capsys, folds, place, words):
+    (tmp_path / "esc/meta").mkdir(parents=True)
+    names = [f"{fold}-{label}.wav" for fold in (1, 2, 3) for label in "ab"]
+    lines = [f"{name},{name[0]},{int('b' in name)},{name[2]}" for name in names]
+    head = "filename,fold,target,category"
+    (tmp_path / "esc/meta/esc50.csv").write_text("\n".join([head, *lines]))
+    for name in names:
+        path = tmp_path / "esc/audio" / name[2] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        (tmp_path / "esc/audio" / name).touch()
+    root = ["--init=none", "--data.root", str(tmp_path / place), "--out", str(tmp_path / "out")]
+    recipe = ["finetune", "finetune_tiny_sounds", "--model.name=audiomae_vit_small_patch16"]
+    assert main([*recipe, *root, f"--folds={folds}"]) == 1
+    assert re.search(words, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 def test_folds_that_make_no_sense(command, tmp_path, capsys):
     for extra, words in [
         (["--folds=0"], "1 or more"),
         (["--folds=2", "--data.fold=1"], "leave that one out"),
         (["--folds=2", "--data=maskedae.datasets.images.Images"], "knows no folds"),
+        (["--folds=2", "--data=test_folds.Alike"], "data.fold=2 hold out the same samples"),
+        (
+            ["--folds=2", "--data=test_folds.Alike", "--data.held_out_share=0"],
+            "data.fold=1: nothing with labels",
+        ),
     ]:
         assert main([*command, str(tmp_path / "out"), *extra]) == 1
         assert words in capsys.readouterr().err

@@ -46,6 +46,17 @@ from maskedae.datasets.audio.folders import ESC, LISTS, SPEAKERS, commands, esc,
 from maskedae.scanning import Rows, Wanted
 
 
+def check_fold(fold: int | None, *places: str | list[str] | None) -> None:
+    """Raise ValueError if a fold is asked for, and no root at these places comes in folds."""
+    roots = [r for place in places for r in ([place] if isinstance(place, str) else place or ())]
+    known = [os.path.join(os.path.expanduser(root), ESC) for root in roots]
+    if fold is not None and not any(map(os.path.isfile, known)):
+        raise ValueError(
+            f"data.fold is {fold}, and {' and '.join(roots)} come in no folds, as ESC-50 does; "
+            f"--data.fold=null would fit"
+        )
+
+
 @dataclass(frozen=True)
 class Corpora:
     """The layout of all these collections: what to train on, and what to hold out."""

@@ -65,6 +65,11 @@ def run_recipe(parser: ArgumentParser, settings: Namespace, task: str, show: boo
     return 0
 
 
+def config_of(parser: ArgumentParser, settings: Namespace, task: str) -> dict[str, Any]:
+    """What the folder of a run remembers of settings."""
+    return from_anywhere(plain(parser, settings, task))
+
+
 def train(parser: ArgumentParser, settings: Namespace, task: str) -> bool:
     """Train as settings say; return whether the training is finished, or was stopped."""
     if settings.resume and settings.overwrite:
@@ -72,6 +77,6 @@ def train(parser: ArgumentParser, settings: Namespace, task: str) -> bool:
 
     from maskedae.launching import Launch  # only now: help and errors should come at once
 
-    config = from_anywhere(plain(parser, settings, task))
+    config = config_of(parser, settings, task)
     launch = Launch(settings.out, config, settings.resume, settings.overwrite)
     return getattr(import_module(TASKS[task]), task)(make(parser, settings), launch)

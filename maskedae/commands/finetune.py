@@ -1,13 +1,14 @@
 """maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [--resume] [--a.b=c]."""
 
+from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from maskedae.commands.common import add_run_options, run_recipe, split_recipe, train
-from maskedae.recipe import given, parse, read_recipe, recipe_parser
+from maskedae.commands.common import add_run_options, config_of, run_recipe, split_recipe, train
+from maskedae.recipe import given, make, parse, read_recipe, recipe_parser
 from maskedae.zoo import model_config
 
 USAGE = """usage: maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [options]
@@ -103,15 +104,24 @@ def main(arguments: list[str]) -> int:
     if settings.folds is None or show:
         return run_recipe(parser, settings, "finetune", show)
     check_folds(settings)
+    return each_fold(parser, settings, lambda more: settled([*rest, *more]))
 
-    from maskedae.finetuning.folds import run_folds
 
-    def train_fold(fold: int, out: Path) -> bool:
-        one = settled([*rest, f"--data.fold={fold}", "--out", str(out)])
-        return train(parser, one, "finetune")
+def each_fold(
+    parser: ArgumentParser, settings: Namespace, settled: Callable[[list[str]], Namespace]
+) -> int:
+    """Train once for each fold, all of whose data can be opened; return the exit status."""
+    from maskedae.finetuning.folds import begin_anew, check_data, folder_of, run_folds
 
-    if not run_folds(settings.folds, settings.out, train_fold):
-        print("stopped and saved; to go on, give the same command with --resume")
+    out, count = settings.out, settings.folds
+    folders = {fold: str(folder_of(out, fold)) for fold in range(1, count + 1)}
+    each = {n: settled([f"--data.fold={n}", "--out", folder]) for n, folder in folders.items()}
+    check_data(make(parser, one) for one in each.values())
+    if settings.overwrite and not settings.resume:
+        begin_anew({one.out: config_of(parser, one, "finetune") for one in each.values()})
+    if not run_folds(count, out, lambda fold: train(parser, each[fold], "finetune")):
+        instead = " in place of --overwrite" if settings.overwrite else ""
+        print(f"stopped and saved; to go on, give the same command with --resume{instead}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from maskedae.checkpoints import write_whole
 from maskedae.finetuning.objectives import SCORE
+from maskedae.recipe import Recipe
 from maskedae.runs import Run
 
 FILE = "folds.json"
@@ -36,13 +37,37 @@ def folder_of(out: Path, fold: int) -> Path:
     return out / f"fold-{fold}"
 
 
-def run_folds(count: int, out: Path, train: Callable[[int, Path], bool]) -> bool:
+def check_data(recipes: Iterable[Recipe]) -> None:
+    """Open the data of every fold. Raises ValueError if none are held out, or the same twice."""
+    seen = dict[str, int]()
+    for fold, recipe in enumerate(recipes, 1):
+        data, shape = recipe.data, recipe.model.shape
+        data.source("train", shape, augment=True)
+        held_out = data.source("held_out", shape, augment=False)
+        if held_out is None or held_out.labels is None:
+            raise ValueError(
+                f"data.fold={fold}: nothing with labels is held out; leave --folds out"
+            )
+        if (other := seen.setdefault(held_out.fingerprint, fold)) != fold:
+            raise ValueError(
+                f"data.fold={other} and data.fold={fold} hold out the same samples; without "
+                f"data.val_root, data that come in folds would fit"
+            )
+
+
+def begin_anew(runs: Mapping[Path, dict[str, Any]]) -> None:
+    """Delete the runs in these folders, so that none of before is left if this one is stopped."""
+    for folder, config in runs.items():
+        if PartialState().is_main_process and Run(folder).exists:
+            Run(folder).open(config, resume=False, overwrite=True)
+
+
+def run_folds(count: int, out: Path, train: Callable[[int], bool]) -> bool:
     """Train once for each fold, 1 and on; tell and write the scores if all were finished."""
     for fold in range(1, count + 1):
-        folder = folder_of(out, fold)
         if PartialState().is_main_process:
-            print(f"\nfold {fold} of {count}, in {folder}", flush=True)
-        if not train(fold, folder):
+            print(f"\nfold {fold} of {count}, in {folder_of(out, fold)}", flush=True)
+        if not train(fold):
             return False
     if PartialState().is_main_process:
         found = summary(out, count)

@@ -150,6 +150,13 @@ def test_bands_are_hidden_by_noise_alone(folder):
     assert Sounds().noise_size == 0
 
 
+def test_folds_are_of_data_that_come_in_folds(folder):
+    with pytest.raises(ValueError, match=f"fold is 2, and {folder} come in no folds, as ESC-50"):
+        opened(folder, fold=2)
+    data = Sounds(root=None, mels=64, fold=2)  # of a checkpoint, to answer for files
+    assert len(data.files([str(folder)], SHAPE))
+
+
 def test_a_single_sample_is_too_short(tmp_path):
     soundfile.write(tmp_path / "one.wav", np.zeros(1), 48000)
     source = Sounds(mels=64).files([str(tmp_path / "one.wav")], SHAPE)
