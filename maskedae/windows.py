@@ -13,7 +13,7 @@ from maskedae.listing import Listing
 from maskedae.progress import Meter
 
 SOME = 100  # files that take long enough to be counted aloud
-SLACK = 1.001e-3  # seconds by which equal times may differ: some files round to milliseconds
+ROUNDING = 1.001e-3  # seconds: some files round to milliseconds
 
 
 class Windows(NamedTuple):
@@ -65,6 +65,6 @@ def cut(length: float, window: float, hop: float) -> list[tuple[float, float]]:
     >>> cut(5.0, 2.0, 2.0), cut(1.0, 2.0, 1.0)
     ([(0.0, 2.0), (2.0, 4.0), (3.0, 5.0)], [(0.0, 1.0)])
     """
-    count = max(0, math.ceil((length - window - SLACK) / hop))
+    count = max(0, math.ceil((length - window - ROUNDING) / hop))
     regular = [(n * hop, n * hop + window) for n in range(count)]
     return [*regular, (max(0.0, length - window), length)]

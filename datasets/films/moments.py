@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskedae.windows import SLACK
-
 Indices = NDArray[np.int64]
 Times = NDArray[np.float64]
+SLACK = 1.001e-3  # seconds by which equal times may differ: some files round to milliseconds
 NEARER = 0.55  # of the way to the next frame, from where on that is the nearer: half, and rounding
 
 
