@@ -142,8 +142,8 @@ class WindowedBlocks(nn.ModuleList):
 def log_steps(sides: tuple[int, int], like: Tensor) -> Tensor:
     """How far, on a log scale, each place of a window is from each: (L, L, 2).
 
-    >>> log_steps((1, 3), torch.empty(0))[0, :, 1].expm1()
-    tensor([ 0.0000, -0.6321, -0.8647])
+    >>> log_steps((1, 3), torch.empty(0))[0, :, 1]
+    tensor([ 0.0000, -0.6931, -1.0986])
     """
     axes = (torch.arange(side, device=like.device, dtype=torch.float32) for side in sides)
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)

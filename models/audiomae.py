@@ -55,7 +55,8 @@ class AudioMAEConfig:
     """Added to the variance in every norm."""
     attention: str = "sdpa"
     """Kernel of attention: sdpa, sdpa-flash, sdpa-cudnn, sdpa-efficient, sdpa-math, xformers or
-    eager; the local decoder needs one that takes a bias, which sdpa-flash does not."""
+    eager; the local decoder, and sounds that end early, need one that takes a bias, which
+    sdpa-flash does not."""
 
     def __post_init__(self) -> None:
         for name in ("size", "patch", "stride"):
@@ -93,7 +94,7 @@ def build(config: AudioMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
     depth = DEPTHS[config.decoder] if config.decoder_depth is None else config.decoder_depth
     decoder = Tower(config.decoder_width, depth, config.decoder_heads, eps=eps)
     local = config.decoder == "local"
-    normalized, plain = NormalizedPixels, Pixels
+    target = NormalizedPixels if config.normalize_target else Pixels
     model = MaskedAutoencoder(
         encoder=Encoder(
             PatchEmbed(config.channels, config.patch, encoder.width, stride, config.size),
@@ -108,7 +109,7 @@ def build(config: AudioMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
             blocks=WindowedBlocks(decoder, grid, 4, config.decoder_dropout) if local else None,
         ),
         masker=masker or RandomMasker(0.8),
-        target=(normalized if config.normalize_target else plain)(config.patch, stride=stride),
+        target=target(config.patch, stride=stride),
     )
     set_kernel(model, config.attention)
     return model

@@ -28,7 +28,7 @@ HEADS = {"heads": 4, "decoder_heads": 2}
 SEVERAL = Answers("classes", tuple(f"class {number}" for number in range(527)))
 DATA = {
     "class_path": "maskedae.datasets.sounds.Sounds",
-    "init_args": {"mean": [-4.2677393], "std": [4.5689974]},
+    "init_args": {"mean": [-4.2677393], "std": [4.5689974], "channel": "left", "short": "zeros"},
 }
 
 
