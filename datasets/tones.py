@@ -75,6 +75,6 @@ def write_sounds(folder: Path, each: int = EACH) -> None:
             wave = make(rng)
             wave = wave / np.abs(wave).max() * rng.uniform(0.2, 0.8)
             wave += rng.standard_normal(len(wave)) * pitch_of(rng, 0.003, 0.03)
-            path = folder / ("train" if index % 5 else "val") / name / f"{index:03d}.wav"
+            path = folder / ("train" if index % 5 else "val") / name / f"{name}-{index:03d}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, np.clip(wave, -1, 1), RATE)

@@ -120,7 +120,7 @@ class Band(NamedTuple):
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def at_once(device: torch.device) -> int:
     """Frames at a time: few enough for the cache of a CPU, and for the memory of a GPU."""
-    return 512 * torch.get_num_threads() if device.type == "cpu" else 2**16
+    return 1024 * torch.get_num_threads() if device.type == "cpu" else 2**16
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
