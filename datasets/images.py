@@ -148,6 +148,9 @@ class Images:
             ]
         )
 
+    def synthetic(self, count: int, shape: tuple[int, ...]) -> Tensor:
+        return torch.randint(256, (count, *shape), dtype=torch.uint8)
+
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.colours.normalise(batch)
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from maskedae.answers import Kind
@@ -180,6 +181,9 @@ class Sounds:
         )
         check_fold(self.fold, self.root, self.val_root)
         return found
+
+    def synthetic(self, count: int, shape: tuple[int, ...]) -> Tensor:
+        return 0.1 * torch.randn(count, 1, self.fbank.samples(shape[1]))
 
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         log_mel = self.fbank(batch[:, 0])

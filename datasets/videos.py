@@ -162,6 +162,9 @@ class Videos:
         ]
         return partial(alone, v2.Compose(steps))
 
+    def synthetic(self, count: int, shape: tuple[int, ...]) -> Tensor:
+        return torch.randint(256, (count, *shape), dtype=torch.uint8)
+
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.colours.normalise(batch)
 

@@ -19,6 +19,7 @@ from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.flops import count
 from maskedae.loading import Batch, Samples, training_loader
 from maskedae.pretraining import Pretraining
+from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.sampling import MicroBatches, Plan
 from maskedae.stepping import Stepper, make_accelerator, share_of_cores
@@ -116,6 +117,7 @@ class Bench:
         torch.manual_seed(self.train.seed)
         model = build(recipe)
         set_checkpointing(model, self.train.checkpointing)
+        suit(model, recipe.data)
         self.task = Pretraining(model, recipe.data)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
@@ -154,7 +156,7 @@ class Bench:
     def _synthetic(self) -> Batch:
         """A micro-batch of noise, as the loader would hand it over."""
         count = self.batch * self.views
-        samples = torch.randint(256, (count, *self.recipe.model.shape), dtype=torch.uint8)
+        samples = self.recipe.data.synthetic(count, self.recipe.model.shape)
         noise = torch.rand(count, self.task.noise_size)
         if self.device.type == "cuda":
             samples, noise = samples.pin_memory(), noise.pin_memory()

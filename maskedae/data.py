@@ -81,6 +81,10 @@ class Data(Protocol):
         """Open files and folders named by hand, not augmented."""
         ...
 
+    def synthetic(self, count: int, shape: tuple[int, ...]) -> Tensor:
+        """Samples of chance alone, as if read, for signals of shape (C, *size): -> (B, C, ...)."""
+        ...
+
     def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
         """Make signals on the device, normalised: (B, C, ...) -> float (B, C, *size).
 

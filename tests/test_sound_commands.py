@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+import maskedae.bench
 from maskedae import load
 from maskedae.cli import main
 
@@ -159,3 +160,13 @@ def test_a_run_with_bands_and_the_global_decoder(place, tmp_path):
         )
         == 0
     )
+
+
+def test_speed_is_measured_on_sounds(place, tmp_path, monkeypatch):
+    monkeypatch.setitem(maskedae.bench.SQUARES, "cpu", (128, 256))
+    monkeypatch.setattr(maskedae.bench, "BUDGET", 0.05)
+    command = [*TINY, "--steps", "1", "--json", str(tmp_path / "bench.json")]
+    sounds = ["--data.root", str(place / "sounds"), "--train.workers=0"]
+    assert main(["bench", "audiomae_tiny_1s", *command, *sounds]) == 0
+    facts = json.loads((tmp_path / "bench.json").read_text())
+    assert facts["samples_per_second"] > 0 and facts["data_samples_per_second"] > 0
