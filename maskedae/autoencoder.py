@@ -56,10 +56,9 @@ class MaskedAutoencoder(nn.Module, Hub):
         mask = mask or self.draw_mask(len(signal), noise, generator)
         mask = Mask(*(index.to(signal.device) for index in mask))
         present = self.encoder.present(signal)
+        whole = signal
         if present is not None:
             mask, whole = spare(mask, present), signal.nan_to_num()
-        else:
-            whole = signal
         latent = self.encoder.forward_features(signal, mask.visible)
         prediction = self.decoder(latent, mask, present)
         target = self.target(whole, mask.hidden)

@@ -1,29 +1,22 @@
 """Lists as others write them."""
 
 import os
+import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from maskedae.listing import open_splits
 from maskedae.scanning import Wanted
+
+sys.path.append(str(Path(__file__).parent))
+import planting  # noqa: E402
+from planting import plant  # noqa: E402
 
 WANTED = Wanted(frozenset({".mp4", ".avi"}), lambda head: False, leaves=frozenset({".jpg"}))
 
 
-def plant(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-
-
-def read(path, text, **options):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    listing = open_splits([str(path)], WANTED._replace(**options)).train
-    names = [os.path.relpath(listing.path(i), path.parent) for i in range(len(listing))]
-    if listing.labels is None:
-        return names
-    return list(zip(names, [listing.classes[i] for i in listing.labels.tolist()], strict=True))
+read = partial(planting.read, WANTED)
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv"])

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, r2_score
 from timm.data.mixup import Mixup
-from timm.loss import SoftTargetCrossEntropy
+from timm.loss import BinaryCrossEntropy, SoftTargetCrossEntropy
 from torch.testing import assert_close
 
 from maskedae.answers import Answers
@@ -41,6 +41,16 @@ def test_smoothed_and_mixed_loss_is_that_of_timm():
     shares = share * F.one_hot(labels, 3) + (1 - share) * F.one_hot(labels.flip(0), 3)
     expected = SoftTargetCrossEntropy()(logits, targets)
     assert_close(loss(THREE, logits, shares, smoothing=0.1), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_asking_for_each_class_is_the_loss_of_timm(smoothing):
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    expected = BinaryCrossEntropy(smoothing)(logits, labels)
+    assert_close(loss(THREE, logits, labels, smoothing, binary=True), expected)
+    shares = torch.rand(6, 3).softmax(dim=1)
+    mixed = F.binary_cross_entropy_with_logits(logits, shares * (1 - smoothing) + smoothing / 3)
+    assert_close(loss(THREE, logits, shares, smoothing, binary=True), mixed)
 
 
 def test_losses_of_other_labels():

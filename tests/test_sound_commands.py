@@ -6,11 +6,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 import maskedae.bench
-from maskedae import load
+from maskedae import RandomMasker, load
 from maskedae.cli import main
+from maskedae.datasets.sounds import Sounds
+from maskedae.reconstruction import imagine_row
 
 TINY = ["--model.size=[32, 32]", "--model.patch=[8, 8]", "--model.width=32", "--model.depth=2"]
 TINY += ["--model.heads=2", "--model.decoder_width=16", "--model.decoder_depth=2"]
@@ -59,6 +62,59 @@ def test_fine_tuning_prepares_sounds_as_pretraining_did(place):
     found = load(place / "tuned").encoder.recipe["data"]["init_args"]
     assert (found["rate"], found["mels"], found["grain"]) == (8000, 32, 8)
     assert (found["mean"], found["std"]) == ([-7.0], [4.0])
+
+
+def test_weights_remember_that_sounds_end_early(place):
+    for run in ("run", "tuned"):
+        encoder = load(place / run).encoder
+        assert encoder.ragged
+        signal = torch.randn(1, 1, 32, 32)
+        signal[:, :, 16:] = torch.nan
+        assert encoder.pool(encoder.forward_features(signal)).isfinite().all()
+
+
+def test_captions_tell_what_is_hidden_of_what_is_there(place):
+    model = load(place / "run")
+    signal = torch.randn(1, 32, 32)
+    signal[:, 8:] = torch.nan  # 4 of 16 patches are there
+    row = imagine_row(model, signal, "x.wav", [RandomMasker(0.5)], seed=0)
+    assert [panel.caption for panel in row][:2] == ["x.wav", "50% hidden"]
+    assert row[0].signal.shape == (1, 8, 32)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("--finetune.cutmix=1.0", "--finetune.cutmix=0 would fit"),
+        ("--data.grain=4", "--data.grain=8 would fit"),
+    ],
+)
+def test_settings_that_sounds_cannot_have_are_refused(place, tmp_path, capsys, setting, words):
+    tuned = ["--init", str(place / "run"), "--data.root", str(place / "sounds"), setting]
+    out = ["--out", str(tmp_path / "tuned")]
+    assert main(["finetune", "finetune_tiny_sounds", *tuned, *out, *BRIEF]) == 1
+    assert words in capsys.readouterr().err and not (tmp_path / "tuned").exists()
+
+
+def test_balancing_needs_labels(tmp_path):
+    write(tmp_path / "a.wav", 300, 0.3)
+    data = Sounds(root=str(tmp_path), mels=32, balance=True)
+    with pytest.raises(ValueError, match="data.balance needs labels, and there are none"):
+        data.source("train", (1, 32, 32), augment=True)
+
+
+def test_what_is_for_tests_is_evaluated(place, tmp_path, capsys):
+    root = tmp_path / "commands"
+    for label, pitch in (("low", 300), ("high", 2000)):
+        for number in range(3):
+            write(root / label / f"{number}.wav", pitch, 0.3)
+    (root / "validation_list.txt").write_text("low/0.wav\nhigh/0.wav\n")
+    (root / "testing_list.txt").write_text("low/1.wav\nhigh/1.wav\nhigh/2.wav\n")
+    command = ["evaluate", str(place / "tuned"), "--data.root", str(root)]
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("3 samples")
+    assert main([*command, "--data.test=false"]) == 0
+    assert capsys.readouterr().out.startswith("2 samples")
 
 
 def test_reconstructions_are_seen_and_heard(place, tmp_path, capsys):

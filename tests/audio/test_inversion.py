@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import soundfile
 import torch
 from torch.testing import assert_close
 
@@ -35,7 +36,6 @@ def test_noise_has_its_features_again(fbank):
 
 @pytest.mark.parametrize("path", ["audio_env/test/dog_bark", "audio_speech/test/3"])
 def test_real_sounds_have_their_features_again(shared, path):
-    soundfile = pytest.importorskip("soundfile")
     values, rate = soundfile.read(sorted((shared / path).iterdir())[0], dtype="float32")
     fbank = Fbank(rate)
     log_mel = fbank(torch.from_numpy(values)[:rate])
