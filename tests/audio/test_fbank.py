@@ -75,7 +75,7 @@ def test_published_values():
     values |= {(50, 91): -13.07242}
     for place, value in values.items():
         assert found[place].item() == pytest.approx(value, abs=1e-4)
-    # Here is only rounding: torchaudio has -14.11519 in float64, ours lies as far on its other side.
+    # Here is only rounding: torchaudio has -14.11519 in float64, ours lies on its other side.
     assert found[0, 0].item() == pytest.approx(-14.11557, abs=1e-3)
     assert found[50].argmax() == 84
     assert (found[:, 3] == math.log(module.FLOOR)).all()  # no frequency falls into this band
