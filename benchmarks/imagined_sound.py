@@ -21,7 +21,6 @@ from maskedae.datasets.audio.inversion import to_waveform
 from maskedae.evaluation import spread
 from maskedae.ragged import suit
 from maskedae.recipe import make_data
-from maskedae.reconstruction import hide
 from maskedae.viewing import data_node
 from maskedae.weights import load_with_report
 
@@ -51,7 +50,7 @@ def main() -> None:
         signal = data.signal(source.read(index)[:1])
         generator = torch.Generator().manual_seed(options.seed + index)
         mask = model.encoder.settle(model.draw_mask(1, generator=generator), signal)
-        masked = hide(signal, mask, model.encoder.unit)
+        masked = model.encoder.hide(signal, mask)
         imagined = model.encoder.whole(model.imagine(signal, mask))
         there = ~signal[0, 0].isnan().any(dim=1)
         original, seen, dreamt = (

@@ -61,6 +61,16 @@ def divided(width: int, heads: int) -> int:
     return heads
 
 
+def keys_held(bias: Tensor) -> Tensor:
+    """Biases of queries, keys and values, (3 D) -> (3 D), those of keys without a gradient.
+
+    One shift of all keys changes no attention: its gradient is zero but for rounding, which Adam
+    would turn into steps of full length, other ones for every split of the batch.
+    """
+    q, k, v = bias.chunk(3)
+    return torch.cat([q, k.detach(), v])
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with one projection for queries, keys and values."""
 
@@ -73,18 +83,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def _bias(self) -> Tensor:
-        # One shift of all keys changes no attention: its gradient is zero but for rounding, which
-        # Adam would turn into steps of full length, other ones for every split of the batch.
-        q, k, v = self.qkv.bias.chunk(3)
-        return torch.cat([q, k.detach(), v])
-
     def forward(self, x: Tensor, last: int | None = None, bias: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D); where only the last K ask, (B, K, D).
 
         `bias` is added to the scores, see `Kernel`.
         """
-        parts = F.linear(x, self.qkv.weight, self._bias()).chunk(3, dim=-1)
+        parts = F.linear(x, self.qkv.weight, keys_held(self.qkv.bias)).chunk(3, dim=-1)
         q, k, v = (rearrange(part, "b n (h d) -> b h n d", h=self.heads) for part in parts)
         q = q if last is None else q[:, :, -last:]
         return self.proj(rearrange(self.kernel(q, k, v, bias), "b h n d -> b n (h d)"))

@@ -17,7 +17,7 @@ class Output(NamedTuple):
     """What a masked autoencoder returns."""
 
     loss: Tensor  # scalar
-    prediction: Tensor  # (B, M, P), in the order of mask.hidden
+    prediction: Tensor  # (B, M, P), in the order of the hidden ones of Encoder.patches
     mask: Mask
     metrics: dict[str, Tensor]  # scalars to watch beside the loss
 
@@ -42,7 +42,7 @@ class MaskedAutoencoder(nn.Module, Hub):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Mask:
-        """Split the patches of a batch, by noise (B, noise_size) if it is given."""
+        """Split the mask units of a batch, by noise (B, noise_size) if it is given."""
         return self.masker(batch, self.encoder.grid, noise=noise, generator=generator)
 
     def forward(
@@ -51,17 +51,22 @@ class MaskedAutoencoder(nn.Module, Hub):
         mask: Mask | None = None,
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        paths: Tensor | None = None,
     ) -> Output:
-        """(B, C, *size) -> loss, prediction (B, M, P), mask."""
+        """(B, C, *size) -> loss, prediction (B, M, P), mask.
+
+        `paths` (B, encoder.noise_size) says which paths of the encoder are dropped, where any are.
+        """
         mask = mask or self.draw_mask(len(signal), noise, generator)
         mask = Mask(*(index.to(signal.device) for index in mask))
         present = self.encoder.present(signal)
         whole = signal
         if present is not None:
             mask, whole = spare(mask, present), signal.nan_to_num()
-        latent = self.encoder.forward_features(signal, mask.visible)
-        prediction = self.decoder(latent, mask, present)
-        target = self.target(whole, mask.hidden)
+        patches = self.encoder.patches(mask)
+        latent = self.encoder.latent(signal, mask.visible, paths)
+        prediction = self.decoder(latent, patches, present)
+        target = self.target(whole, patches.hidden)
         asked = None if present is None else present.gather(1, mask.hidden)
         loss = squared_error(prediction.float(), target.float(), asked)
         return Output(loss, prediction, mask, {"baseline": patch_mean_error(target, asked)})
@@ -80,9 +85,10 @@ class MaskedAutoencoder(nn.Module, Hub):
         Hidden values of the signal are not used, unless `oracle` lends their mean and deviation.
         """
         present = self.encoder.present(signal)
-        latent = self.encoder.forward_features(signal, mask.visible)
-        imagined = blank(self.decoder.imagine(latent, mask, present).float(), present)
-        return self.target.restore(imagined, signal, mask, oracle)
+        patches = self.encoder.patches(mask)
+        latent = self.encoder.latent(signal, mask.visible)
+        imagined = blank(self.decoder.imagine(latent, patches, present).float(), present)
+        return self.target.restore(imagined, signal, patches, oracle)
 
 
 def patch_mean_error(target: Tensor, asked: Tensor | None = None) -> Tensor:

@@ -118,7 +118,7 @@ class Bench:
         model = build(recipe)
         set_checkpointing(model, self.train.checkpointing)
         suit(model, recipe.data)
-        self.task = Pretraining(model, recipe.data)
+        self.task = Pretraining(model, recipe.data, drop_path=recipe.train.drop_path)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
         rooted = getattr(recipe.data, "root", None)

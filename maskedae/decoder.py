@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskedae.encoder import Latent
+from maskedae.fusion import Fusion
 from maskedae.masking import Mask, take
 from maskedae.positions import Places
 from maskedae.transformer import Blocks, Tower, init_linear
@@ -15,7 +17,7 @@ class Decoder(nn.Module):
 
     Attention does not care about order, so the patches are not put back in theirs, unless its
     `blocks` are of a kind that does. With a class token of its own, which starts at zero, it does
-    not see the prefix tokens of the encoder.
+    not see the prefix tokens of the encoder. Of features of several stages, `fusion` makes tokens.
     """
 
     def __init__(
@@ -27,8 +29,10 @@ class Decoder(nn.Module):
         embed_bias: bool = True,
         own_class_token: bool = False,
         blocks: WindowedBlocks | None = None,
+        fusion: Fusion | None = None,
     ) -> None:
         super().__init__()
+        self.fusion = fusion
         self.embed = nn.Linear(latent, tower.width, bias=embed_bias)
         self.mask_token = nn.Parameter(torch.empty(1, 1, tower.width).normal_(std=0.02))
         token = torch.zeros(1, positions.prefix, tower.width)
@@ -40,13 +44,14 @@ class Decoder(nn.Module):
         init_linear(self)
 
     def _decode(
-        self, latent: Tensor, mask: Mask, present: Tensor | None, last: int | None = None
+        self, latent: Latent, mask: Mask, present: Tensor | None, last: int | None = None
     ) -> Tensor:
         """Tokens of visible, then hidden patches: (B, prefix + V, D) -> (B, .. + N, D).
 
         Those of the prefix may come first. Where only the last K are wanted, (B, K, D).
         """
         order = torch.cat(mask, dim=1)
+        latent = self._fused(latent)
         if present is not None:
             absent = ~present.gather(1, mask.visible)
             absent = F.pad(absent, (latent.shape[1] - absent.shape[1], 0), value=False)
@@ -59,6 +64,12 @@ class Decoder(nn.Module):
         tokens = torch.cat([self._seen(latent, mask), gaps], dim=1) + places
         return self.blocks.decode(tokens, order, last, present)
 
+    def _fused(self, latent: Latent) -> Tensor:
+        if isinstance(latent, Tensor):
+            return latent
+        assert self.fusion is not None, "features of stages need a fusion"
+        return self.fusion(latent)
+
     def _seen(self, latent: Tensor, mask: Mask) -> Tensor:
         """What comes of the encoder: (B, its prefix + V, its D) -> (B, prefix + V, D)."""
         if self.class_token is None:
@@ -66,7 +77,7 @@ class Decoder(nn.Module):
         patches = self.embed(latent[:, -mask.visible.shape[1] :])
         return torch.cat([self.class_token.expand(len(latent), -1, -1), patches], dim=1)
 
-    def forward(self, latent: Tensor, mask: Mask, present: Tensor | None = None) -> Tensor:
+    def forward(self, latent: Latent, mask: Mask, present: Tensor | None = None) -> Tensor:
         """Predict what is hidden: (B, prefix + V, D) -> (B, M, P).
 
         Where signals may end early, `present` (B, N) says which patches there are.
@@ -74,7 +85,7 @@ class Decoder(nn.Module):
         last = mask.hidden.shape[1]
         return self.head(self.norm(self._decode(latent, mask, present, last)))
 
-    def imagine(self, latent: Tensor, mask: Mask, present: Tensor | None = None) -> Tensor:
+    def imagine(self, latent: Latent, mask: Mask, present: Tensor | None = None) -> Tensor:
         """Predict every patch, those seen too, in the order of the grid: (B, N, P)."""
         order = torch.cat(mask, dim=1)
         tokens = self._decode(latent, mask, present)[:, -order.shape[1] :]

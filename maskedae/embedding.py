@@ -42,7 +42,8 @@ def embed(opened: Opened, sources: Sources, out: Path, pools: list[Pooling]) -> 
     if not state.is_main_process:
         return []
     skipped = [row for split in sources for row in parts.skipped(split, len(sources[split]))]
-    facts = describe(opened, sources, skipped) | key | shapes(parts, sources, layers, pools)
+    names = feature_names(encoder, layers, pools)
+    facts = describe(opened, sources, skipped) | key | shapes(parts, sources, names)
     draft = out.with_name(f".{out.name}.draft")
     WRITERS[out.suffix](draft, parts, sources, facts)
     sync(draft)
@@ -51,14 +52,11 @@ def embed(opened: Opened, sources: Sources, out: Path, pools: list[Pooling]) -> 
     return skipped
 
 
-def shapes(
-    parts: Parts, sources: Sources, layers: list[int], pools: list[Pooling]
-) -> dict[str, Any]:
+def shapes(parts: Parts, sources: Sources, names: list[str]) -> dict[str, Any]:
     """The shape of every feature of a sample. Raises ValueError if no sample could be read."""
     for split, source in sources.items():
         for part in parts.read(split, len(source)):
             if part.columns:
-                names = feature_names(layers, pools)
                 return {"shapes": {name: list(part.columns[name].shape[1:]) for name in names}}
     raise ValueError("none of the samples can be read; maskedae doctor DIR says why")
 

@@ -1,120 +1,140 @@
 """The encoder: what is visible, as tokens. It never masks unless it is given what is visible."""
 
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
 from maskedae.masking import Mask
-from maskedae.patches import PatchEmbed, unpatchify
-from maskedae.positions import Places
-from maskedae.ragged import blank, shut_out, spare, whole_patches
-from maskedae.transformer import Blocks, Tower, init_linear, set_checkpointing
+from maskedae.transformer import set_checkpointing
 
 POOLS: dict[str, Pool] = {"mean": "mean", "class": "class", "avg": "mean", "token": "class"}
+Latent = Tensor | list[Tensor]  # tokens, or those at the end of every stage
+Intermediates = list[Tensor] | list[tuple[Tensor, Tensor]] | tuple[Tensor, list[Tensor]]
 
 
-class Encoder(nn.Module):
-    """A vision transformer over the visible patches (arXiv:2111.06377, section 3).
+class Encoder(nn.Module, ABC):
+    """What all encoders have in common: visible mask units in, tokens and features of layers out.
 
     Tokens that stand for no patch come first and are counted by `prefix`. Names and conventions of
-    features are those of timm, so that what works with its models works with this one.
+    features are those of timm, so that what works with its models works with these.
     """
 
-    def __init__(self, embed: PatchEmbed, positions: Places, tower: Tower) -> None:
+    layer: ClassVar[str]  # what a layer is called whose output is a feature
+    takes_ragged: ClassVar[bool] = True  # whether signals may end early
+    embed: Any
+    positions: Any
+    blocks: nn.ModuleList
+    norm: nn.Module
+    head: Head
+
+    def __init__(self, width: int, prefix: int, eps: float) -> None:
         super().__init__()
-        self.embed, self.positions = embed, positions
-        self.width, self.prefix = tower.width, positions.prefix
-        token = torch.empty(1, self.prefix, tower.width).normal_(std=0.02)
-        self.class_token = nn.Parameter(token) if self.prefix else None
-        self.blocks = Blocks(tower)
-        self.norm: nn.Module = nn.LayerNorm(tower.width, eps=tower.eps)
-        self.head = Head(tower.width, self.prefix)
-        self.eps = self.head_eps = tower.eps
+        self.width, self.prefix, self.eps = width, prefix, eps
+        self.head_eps = eps
         self.recipe: dict[str, Any] | None = None  # rebuilds the model that this is a part of
-        self.ragged = False  # whether signals may end early, see `set_ragged`
-        init_linear(self.blocks)
+        self.ragged = False  # whether signals do end early, see `set_ragged`
 
     @property
+    @abstractmethod
     def grid(self) -> tuple[int, ...]:
         """Mask units per axis."""
-        return self.positions.grid
 
     @property
+    @abstractmethod
     def unit(self) -> tuple[int, ...]:
-        """Size of a mask unit, in values of the signal: here, a patch."""
-        return self.embed.patch
+        """Size of a mask unit, in values of the signal."""
 
     @property
+    @abstractmethod
     def size(self) -> tuple[int, ...]:
         """Values along every axis of the signal."""
-        if self.embed.size is not None:
-            return self.embed.size
-        return tuple(n * p for n, p in zip(self.grid, self.unit, strict=True))
 
+    @abstractmethod
+    def patches(self, mask: Mask) -> Mask:
+        """The mask of what a decoder predicts one by one: the patches of visible, hidden units."""
+
+    @abstractmethod
     def whole(self, patches: Tensor) -> Tensor:
-        """Put patches together again, their mean where they overlap: (B, N, P) -> (B, C, *size)."""
-        return unpatchify(patches, self.grid, self.unit, self.embed.stride, self.size)
+        """Put predicted patches together again: (B, N, P) -> (B, C, *size)."""
 
-    def tokens(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
-        """What enters the first block: (B, C, *size), (B, V) -> (B, prefix + V, D)."""
-        if signal.shape[1:] != (self.embed.weight.shape[1], *self.size):
+    @abstractmethod
+    def hide(self, signal: Tensor, mask: Mask) -> Tensor:
+        """Put NaN where no visible unit covers the signal: (B, C, *size) -> (B, C, *size)."""
+
+    def check(self, signal: Tensor) -> None:
+        """Raise ValueError for signals (B, C, *size) that this encoder was not built for."""
+        shape = (self.embed.weight.shape[1], *self.size)
+        if signal.shape[1:] != shape:
             raise ValueError(
-                f"a signal of {tuple(signal.shape[1:])} came to an encoder built for "
-                f"{(self.embed.weight.shape[1], *self.size)}; create_model and load take size=..., "
-                f"channels=... to build one that fits"
+                f"a signal of {tuple(signal.shape[1:])} came to an encoder built for {shape}; "
+                f"create_model and load take size=..., channels=... to build one that fits"
             )
         if not signal.is_floating_point():
             raise ValueError(f"an encoder takes normalised values, not {signal.dtype}")
-        signal = signal.nan_to_num() if self.ragged else signal
-        patches = self.embed(signal, visible) + self.positions(visible)
-        if self.class_token is None:
-            return patches
-        prefix = (self.class_token + self.positions.prefixed()).expand(len(signal), -1, -1)
-        return torch.cat([prefix, patches], dim=1)
 
     def present(self, signal: Tensor) -> Tensor | None:
         """Which patches are whole: (B, C, *size) -> (B, N); None where signals never end early."""
-        return whole_patches(signal, self.unit, self.embed.stride) if self.ragged else None
+        return None
 
     def share_hidden(self, mask: Mask, signal: Tensor) -> float:
-        """The share of the patches of signals that a mask hides."""
-        present = self.present(signal)
-        if present is None:
-            return mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
-        return float(present.gather(1, mask.hidden).sum() / present.sum())
+        """The share of the units of signals that a mask hides."""
+        return mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
 
     def settle(self, mask: Mask, signal: Tensor) -> Mask:
         """A mask that hides the same share of every sample, whichever end early."""
-        present = self.present(signal)
-        return mask if present is None else spare(mask, present)
+        return mask
 
-    def _present(self, signal: Tensor, visible: Tensor | None = None) -> Tensor | None:
-        present = self.present(signal)
-        if present is None:
-            return None
-        chosen = present if visible is None else present.gather(1, visible)
-        return F.pad(chosen, (self.prefix, 0), value=True)
+    @abstractmethod
+    def latent(
+        self, signal: Tensor, visible: Tensor | None = None, noise: Tensor | None = None
+    ) -> Latent:
+        """What a decoder is given; arguments as of `forward_features`."""
 
+    @abstractmethod
     def forward_features(
         self, signal: Tensor, visible: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """Normalised tokens with the prefix: (B, C, *size), (B, V) -> (B, prefix + V, D).
+        """Normalised tokens with the prefix: (B, C, *size), (B, V) -> (B, prefix + .., D).
 
         `noise` (B, noise_size) says which paths are dropped, where any are; else chance does. Where
         a signal has ended, tokens are NaN.
         """
-        paths = None if noise is None else noise[:, : 2 * self.depth]
-        present = self._present(signal, visible)
-        x = self.blocks(self.tokens(signal, visible), noise=paths, present=present)
-        return blank(self.norm(x), present)
 
     def forward(self, signal: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Normalised tokens of patches: (B, C, *size), (B, V) -> (B, V, D); without V, all N."""
+        """Normalised tokens of patches: (B, C, *size), (B, V) -> (B, .., D); without V, of all."""
         return self.forward_features(signal, visible)[:, self.prefix :]
+
+    @abstractmethod
+    def forward_intermediates(
+        self,
+        signal: Tensor,
+        indices: int | list[int] | None = None,
+        return_prefix_tokens: bool = False,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW", "NLC"] = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Intermediates:
+        """Outputs of chosen layers, as feature maps (B, D, *grid) or as tokens (B, N, D).
+
+        `indices` names layers, from the end if negative; a number stands for the last that many,
+        None for all. The options and the result are those of timm's method of that name.
+        """
+
+    @abstractmethod
+    def attended(self, maps: list[Tensor], layer: int) -> Tensor:
+        """Where every head looks at the end of a layer: (B, heads, *grid).
+
+        `maps` are those of all attentions, see `record_maps`. From the class token or, without one,
+        from all patches on average. Raises ValueError where heads look about within windows only.
+        """
+
+    @abstractmethod
+    def last_norm(self) -> nn.Module:
+        """A fresh norm of the tokens."""
 
     def forward_head(
         self, features: Tensor, pre_logits: bool = False, noise: Tensor | None = None
@@ -147,16 +167,16 @@ class Encoder(nn.Module):
             return
         if pool == "class" and not self.prefix:
             raise ValueError("this encoder has no class token; pool by mean")
-        device, eps = self.embed.weight.device, self.head_eps
+        device, eps = next(self.parameters()).device, self.head_eps
         last = self.head.norm if self.head.replaces_norm else self.norm
         head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps, dropout)
         self.head = head.to(device)
-        if keep_norm and head.replaces_norm:
+        if keep_norm and head.replaces_norm and last.state_dict():
             head.norm.load_state_dict(last.state_dict())
         if self.head.replaces_norm:
             self.norm = nn.Identity()
         elif isinstance(self.norm, nn.Identity):
-            self.norm = nn.LayerNorm(self.width, eps=self.eps).to(device)
+            self.norm = self.last_norm().to(device)
 
     def get_classifier(self) -> nn.Module:
         """The linear map from features to logits."""
@@ -166,60 +186,20 @@ class Encoder(nn.Module):
         """One vector for each sample: (B, prefix + V, D) -> (B, D)."""
         return pool_tokens(features, self.prefix, how, self.ragged)
 
-    def forward_intermediates(
-        self,
-        signal: Tensor,
-        indices: int | list[int] | None = None,
-        return_prefix_tokens: bool = False,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: Literal["NCHW", "NLC"] = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | list[tuple[Tensor, Tensor]] | tuple[Tensor, list[Tensor]]:
-        """Outputs of chosen blocks, as feature maps (B, D, *grid) or as tokens (B, N, D).
-
-        `indices` names blocks, from the end if negative; a number stands for the last that many,
-        None for all. The options and the result are those of timm's method of that name.
-        """
-        chosen = set(self.chosen(indices))
-        x, present = self.tokens(signal), self._present(signal)
-        kept: list[Any] = []
-        keeps, bias = self.blocks.keeps(x), shut_out(x, present)
-        for number in range(max(chosen) + 1 if stop_early else self.depth):
-            x = self.blocks.step(number, x, keeps, bias=bias)
-            if number in chosen:
-                kept.append(blank(self.norm(x) if norm else x, present))
-        maps = [y[:, self.prefix :] for y in kept]
-        if output_fmt == "NCHW":
-            maps = [y.transpose(1, 2).unflatten(2, self.grid) for y in maps]
-        if return_prefix_tokens:
-            pairs = [(m, y[:, : self.prefix]) for m, y in zip(maps, kept, strict=True)]
-            return pairs if intermediates_only else (blank(self.norm(x), present), pairs)  # type: ignore[return-value]
-        return maps if intermediates_only else (blank(self.norm(x), present), maps)
-
     def chosen(self, indices: int | list[int] | tuple[int, ...] | None) -> list[int]:
-        """Numbers of the blocks that `indices` names. Raises ValueError where there are none."""
-        depth = self.depth
+        """Numbers of the layers that `indices` names. Raises ValueError where there are none."""
+        count = self.num_layers
         if indices is None or isinstance(indices, int):
-            indices = list(range(depth - (depth if indices is None else indices), depth))
-        if wrong := [i for i in indices if not -depth <= i < depth]:
-            raise ValueError(f"there is no block {wrong[0]}: the encoder has 0 to {depth - 1}")
-        return [i % depth for i in indices]
+            indices = list(range(count - (count if indices is None else indices), count))
+        if wrong := [i for i in indices if not -count <= i < count]:
+            name = self.layer
+            raise ValueError(f"there is no {name} {wrong[0]}: the encoder has 0 to {count - 1}")
+        return [i % count for i in indices]
 
-    def prune_intermediate_layers(
-        self,
-        indices: int | list[int] | tuple[int, ...] | None = 1,
-        prune_norm: bool = False,
-        prune_head: bool = True,
-    ) -> list[int]:
-        """Drop what the outputs of chosen blocks do not need; return their numbers."""
-        chosen = self.chosen(indices)
-        del self.blocks[max(chosen) + 1 :]
-        if prune_norm:
-            self.norm = nn.Identity()
-        if prune_head:
-            self.head = Head(self.width, self.prefix, pool=self.head.pool)
-        return chosen
+    @property
+    @abstractmethod
+    def num_layers(self) -> int:
+        """Layers that have features."""
 
     @property
     def depth(self) -> int:
@@ -251,15 +231,6 @@ class Encoder(nn.Module):
         """Outputs of the head; 0 without one."""
         linear = self.head.linear
         return linear.out_features if isinstance(linear, nn.Linear) else 0
-
-    @property
-    def feature_info(self) -> list[dict[str, Any]]:
-        """Channels and stride of every block's feature map."""
-        reduction = max(self.unit)
-        return [
-            {"module": f"blocks.{i}", "num_chs": self.width, "reduction": reduction}
-            for i in range(len(self.blocks))
-        ]
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Which parameters belong to which layer: the stem, then every block; the rest is last."""

@@ -19,20 +19,16 @@ Encode = Callable[[Tensor], dict[str, Tensor]]  # (B, C, *size) -> named feature
 
 
 def choose_layers(encoder: Encoder, layers: list[int] | None) -> list[int]:
-    """Numbers of blocks, counted from the first and in order; without a choice, the last.
+    """Numbers of layers, counted from the first and in order; without a choice, the last.
 
-    Raises ValueError for blocks that there are not.
+    Raises ValueError for layers that there are not.
     """
     return sorted(set(encoder.chosen(layers or [-1])))
 
 
-def feature_names(layers: list[int], pools: list[Pooling]) -> list[str]:
-    """What the features of layers are called: those of the last layer first.
-
-    >>> feature_names([3, 5], ["mean", "class"])
-    ['block5_mean', 'block5_class', 'block3_mean', 'block3_class']
-    """
-    return [f"block{layer}_{how}" for layer in reversed(layers) for how in pools]
+def feature_names(encoder: Encoder, layers: list[int], pools: list[Pooling]) -> list[str]:
+    """What the features of layers are called: `block5_mean` and the like, the last layer first."""
+    return [f"{encoder.layer}{layer}_{how}" for layer in reversed(layers) for how in pools]
 
 
 def encode_layers(encoder: Encoder, layers: list[int], pools: list[Pooling]) -> Encode:
@@ -57,7 +53,7 @@ def encode_layers(encoder: Encoder, layers: list[int], pools: list[Pooling]) -> 
             whole = torch.cat([prefix, patches], dim=1)
             for how in pools:
                 pooled = patches if how == "patches" else encoder.pool(whole, how)
-                columns[f"block{layer}_{how}"] = pooled
+                columns[f"{encoder.layer}{layer}_{how}"] = pooled
         return columns
 
     return encode

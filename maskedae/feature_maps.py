@@ -90,7 +90,7 @@ def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> Dra
     for layer, all_maps in zip(layers, zip(*found, strict=True), strict=True):
         colours = principal_colours(torch.cat(all_maps).cpu())
         for row, values in zip(rows, colours, strict=True):
-            row.append(panel(f"block {layer}", values, opened))
+            row.append(panel(f"{opened.encoder.layer} {layer}", values, opened))
     abreast = max(1, ABREAST // len(rows[0]))
     joined = [sum(rows[i : i + abreast], []) for i in range(0, len(rows), abreast)]
     return opened.data.draw(joined, PCA_NOTE, path), skipped
@@ -102,23 +102,10 @@ def panel(caption: str, values: Tensor, opened: Opened) -> Panel:
 
 
 def attention_maps(encoder: Encoder, signal: Tensor, layers: list[int]) -> list[Tensor]:
-    """Where every head of some blocks looks: (C, *size) -> for each block (heads, *grid).
-
-    From the class token, or, without one, from all patches on average.
-    """
+    """Where every head of some layers looks: (C, *size) -> for each layer (heads, *grid)."""
     with record_maps(encoder) as recorded:
         encoder.forward_features(signal.unsqueeze(0))
-    found = []
-    for layer in layers:
-        maps, patches = recorded[layer][0], torch.Size(encoder.grid).numel()
-        if maps.shape[1:] != (encoder.prefix + patches,) * 2:
-            raise ValueError(
-                f"block {layer} attends within windows of {maps.shape[-1]} tokens, not among all "
-                f"{patches} patches; take another of --layers"
-            )
-        looks = maps[:, 0, encoder.prefix :] if encoder.prefix else maps.mean(1)
-        found.append(looks.view(-1, *encoder.grid).cpu())
-    return found
+    return [encoder.attended(recorded, layer)[0].cpu() for layer in layers]
 
 
 @torch.inference_mode()
@@ -131,12 +118,16 @@ def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> Dra
     rows = []
     for name, signal in samples:
         for layer, maps in zip(layers, attention_maps(opened.encoder, signal, layers), strict=True):
-            row = [Panel(name if len(layers) == 1 else f"{name}, block {layer}", signal)]
+            row = [
+                Panel(
+                    name if len(layers) == 1 else f"{name}, {opened.encoder.layer} {layer}", signal
+                )
+            ]
             for head, looks in enumerate(maps):
                 row.append(panel(f"head {head}", colour(looks / looks.max()), opened))
             rows.append(row)
     which = ATTENTION_NOTES[bool(opened.encoder.prefix)]
-    where = f", in block {layers[0]}" if len(layers) == 1 else ""
+    where = f", in {opened.encoder.layer} {layers[0]}" if len(layers) == 1 else ""
     note = f"{which}{where}; each map is scaled to its own largest value."
     return opened.data.draw(rows, note, path), skipped
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.layouts import State
 from maskedae.patches import PatchEmbed
-from maskedae.positions import Places
+from maskedae.positions import Places, resized
+from maskedae.units import UnitEmbed
 
 
 @dataclass
@@ -67,8 +67,9 @@ def fit(before: nn.Module, model: nn.Module, state: State, report: Report) -> No
         was = old.get(name)
         if isinstance(part, Places) and isinstance(was, Places):
             _fit_positions(name, was, part, state, report)
-        elif isinstance(part, PatchEmbed) and f"{name}.weight" in state:
-            shape = part.weight.shape[1], part.patch
+        elif isinstance(part, (PatchEmbed, UnitEmbed)) and f"{name}.weight" in state:
+            channels, *patch = part.weight.shape[1:]
+            shape = channels, tuple(patch)
             state[f"{name}.weight"] = fit_kernel(name, state[f"{name}.weight"], *shape, report)
 
 
@@ -112,12 +113,6 @@ def adapt_patch(kernel: Tensor, patch: tuple[int, ...]) -> Tensor:
             kernel = kernel.movedim(axis, -1)
             kernel = (kernel @ torch.linalg.pinv(resized(old, new))).movedim(-1, axis)
     return kernel.contiguous()
-
-
-def resized(old: int, new: int) -> Tensor:
-    """What bicubic resizing of a line does to it, as a matrix: (new, old)."""
-    lines = torch.eye(old)[None, None]  # in every column, one place is 1
-    return F.interpolate(lines, (new, old), mode="bicubic", antialias=True)[0, 0]
 
 
 def adapt_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:

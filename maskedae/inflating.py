@@ -1,12 +1,13 @@
 """From an encoder of fewer axes to one with an axis more in front, such as time."""
 
-import torch
 from torch import Tensor, nn
 
+from maskedae.attention import attentions
 from maskedae.encoder import Encoder
 from maskedae.fitting import Report, fill, fit_kernel
 from maskedae.layouts import State
-from maskedae.positions import SeparablePositions, resample
+from maskedae.patches import PatchEmbed
+from maskedae.units import UnitEmbed
 
 
 def inflate(still: Encoder, moving: Encoder) -> Report:
@@ -18,21 +19,17 @@ def inflate(still: Encoder, moving: Encoder) -> Report:
     """
     report = Report(f"an encoder of patches of {still.unit}", "inflated")
     state: State = {k: v for k, v in still.state_dict().items() if not k.startswith("head.")}
-    channels, still_unit = moving.embed.weight.shape[1], moving.unit[1:]
-    kernel = fit_kernel("embed", state["embed.weight"], channels, still_unit, report)
-    state["embed.weight"] = spread(kernel, moving.unit)
-    report.resized.append(f"spread: embed from patches of {still_unit} to {moving.unit}, evenly")
-    table = state.pop("positions.table", None)
-    if not isinstance(moving.positions, SeparablePositions):
-        report.notes.append(f"computed anew: positions for {moving.grid}")
-    elif table is not None:
-        state |= separate(table[0], still.grid, moving.positions)
-        report.resized.append(f"separated: positions of {still.grid} for {moving.grid}, bicubic")
-    if moving.class_token is None and state.pop("class_token", None) is not None:
+    channels, places, *sides = moving.embed.weight.shape[1:]
+    kernel = fit_kernel("embed", state["embed.weight"], channels, tuple(sides), report)
+    state["embed.weight"] = spread(kernel, places, moving.embed)
+    was, now = tuple(kernel.shape[2:]), (places, *sides)
+    report.resized.append(f"spread: embed from patches of {was} to {now}, evenly")
+    begin(state, still, moving, report)
+    if not moving.prefix and state.pop("class_token", None) is not None:
         report.left_out.append("class_token")
     named = {f"encoder.{name}": tensor for name, tensor in state.items()}
     fill(nn.ModuleDict({"encoder": moving}), named, report)
-    heads = [encoder.blocks[0].attn.heads for encoder in (still, moving)]
+    heads = [attentions(encoder)[0].heads for encoder in (still, moving)]
     if heads[0] != heads[1]:
         raise ValueError(f"blocks with {heads[0]} heads do not fit those with {heads[1]}: {report}")
     if not report.complete:
@@ -40,15 +37,26 @@ def inflate(still: Encoder, moving: Encoder) -> Report:
     return report
 
 
-def spread(kernel: Tensor, unit: tuple[int, ...]) -> Tensor:
-    """A kernel over one axis more in front: (D, C, p, q) -> (D, C, n, p, q)."""
-    return kernel.unsqueeze(2).repeat(1, 1, unit[0], *[1] * len(unit[1:])) / unit[0]
+def spread(kernel: Tensor, places: int, embed: PatchEmbed | UnitEmbed) -> Tensor:
+    """A kernel over one axis more in front: (D, C, p, q) -> (D, C, n, p, q).
+
+    Where kernels overlap, the weight lies on what the last one did not see, which is never padding.
+    """
+    first = places // 2 if isinstance(embed, UnitEmbed) else 0
+    last = first + embed.stride[0] if isinstance(embed, UnitEmbed) else places
+    weight = kernel.new_zeros(places)
+    weight[first:last] = 1 / len(weight[first:last])
+    return kernel.unsqueeze(2) * weight.view(-1, *[1] * (kernel.ndim - 2))
 
 
-def separate(rows: Tensor, grid: tuple[int, ...], places: SeparablePositions) -> State:
-    """Tables of separate positions, by those of a grid without the first axis: (prefix + N, D)."""
-    prefix = len(rows) - torch.Size(grid).numel()
-    across = resample(rows[prefix:], grid, places.grid[1:]).unsqueeze(0)
-    along = across.new_zeros(places.along.shape)
-    tables = {"positions.along": along, "positions.across": across}
-    return tables | ({"positions.prefix_table": rows[None, :prefix]} if prefix else {})
+def begin(state: State, still: Encoder, moving: Encoder, report: Report) -> None:
+    """Give the positions in `state` a new axis, where those of the new encoder are stored."""
+    stored = [name for name in state if name.startswith("positions.")]
+    tables = {name.removeprefix("positions."): state.pop(name) for name in stored}
+    old, new = still.positions.grid, moving.positions.grid
+    if not moving.positions.state_dict():
+        report.notes.append(f"computed anew: positions for {new}")
+    elif tables:
+        fitted = moving.positions.begin(tables, old)
+        state |= {f"positions.{name}": table for name, table in fitted.items()}
+        report.resized.append(f"separated: positions of {old} for {new}, bicubic")

@@ -107,6 +107,16 @@ def places(
     return patchify(numbers, patch, stride)[0]
 
 
+def covered(
+    signal: Tensor, index: Tensor, patch: tuple[int, ...], stride: tuple[int, ...] | None = None
+) -> Tensor:
+    """Which values of a signal chosen patches cover: (B, C, *size), (B, K) -> (B, 1, *size)."""
+    size = signal.shape[2:]
+    chosen = places(size, patch, stride, signal.device)[index].flatten(1)
+    none = torch.zeros(len(signal), size.numel(), dtype=torch.bool, device=signal.device)
+    return none.scatter(1, chosen, True).view(len(signal), 1, *size)
+
+
 class PatchEmbed(nn.Module):
     """A linear map from patches to tokens, for the chosen patches only.
 

@@ -170,6 +170,14 @@ class SeparablePositions(nn.Module):
         rows = (self.along[:, :, None] + self.across[:, None]).flatten(1, 2)
         return _rows(rows, 0, index)
 
+    def begin(self, tables: State, old: tuple[int, ...]) -> State:
+        """Tables by those of a grid without the first axis, along which nothing is added."""
+        rows = tables["table"][0]
+        prefix = len(rows) - torch.Size(old).numel()
+        across = resample(rows[prefix:], old, self.grid[1:]).unsqueeze(0)
+        fitted = {"along": across.new_zeros(self.along.shape), "across": across}
+        return fitted | ({"prefix_table": rows[None, :prefix]} if prefix else {})
+
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
         first = f"time {old[0]} -> {self.grid[0]}, linear" if old[0] != self.grid[0] else ""
@@ -178,11 +186,78 @@ class SeparablePositions(nn.Module):
 
     def stretch(self, tables: State, old: tuple[int, ...]) -> State:
         """The tables of another grid for this one; a line between places, as few are learned."""
-        lines = tables["along"].float().transpose(1, 2)
-        lines = F.interpolate(lines, self.grid[0], mode="linear", align_corners=False)
-        along = lines.transpose(1, 2).to(tables["along"].dtype)
+        along = _stretch_line(tables["along"], self.grid[0])
         across = resample(tables["across"][0], old[1:], self.grid[1:]).unsqueeze(0)
         return {**tables, "along": along, "across": across}
+
+
+class WindowPositions(nn.Module):
+    """Learned codes of places within a mask unit, the same in all, and of places in the signal.
+
+    The second are few and stretched over the grid, whatever its size, so that a larger signal
+    leaves the first as they were learned (arXiv:2311.05613, section 4). A third axis in front, such
+    as time, has codes of its own, which add up.
+    """
+
+    def __init__(self, grid: tuple[int, ...], unit: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.grid, self.prefix = grid, 0
+        plane, sides = grid[-2:], unit[-2:]
+        coarse = tuple(2 * n // side for n, side in zip(plane, sides, strict=True))
+        self.table = nn.Parameter(_drawn(1, width, *coarse))
+        self.tile = nn.Parameter(_drawn(1, width, *sides))
+        self.along = nn.Parameter(_drawn(1, grid[0], width)) if len(grid) == 3 else None
+        for axis, (few, many) in enumerate(zip(coarse, plane, strict=True)):
+            self.register_buffer(f"spread{axis}", resized(few, many), persistent=False)
+
+    def prefixed(self) -> Tensor:
+        """Rows of the prefix tokens, of which there are none: (1, 0, D)."""
+        return self.table.flatten(2).transpose(1, 2)[:, :0]
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
+        whole = self.spread0 @ self.table @ self.spread1.T  # type: ignore[operator]
+        repeats = [n // side for n, side in zip(whole.shape[2:], self.tile.shape[2:], strict=True)]
+        rows = (whole + self.tile.tile(repeats)).flatten(2).transpose(1, 2)
+        if self.along is not None:
+            rows = (self.along[:, :, None] + rows[:, None]).flatten(1, 2)
+        return _rows(rows, 0, index)
+
+    def told(self, old: tuple[int, ...]) -> str:
+        """How `stretch` goes about it, in words."""
+        first = f"time {old[0]} -> {self.grid[0]}, linear; " if old[:-2] != self.grid[:-2] else ""
+        return first + "bicubic, those within mask units as they are"
+
+    def begin(self, tables: State, old: tuple[int, ...]) -> State:
+        """Tables by those of a grid without the first axis, along which nothing is added."""
+        assert self.along is not None
+        along = torch.zeros_like(self.along)
+        return self.stretch({**tables, "along": along}, (self.grid[0], *old))
+
+    def stretch(self, tables: State, old: tuple[int, ...]) -> State:
+        """The tables of another grid for this one."""
+        table = tables["table"].float()
+        down, across = (
+            resized(few, many)
+            for few, many in zip(table.shape[2:], self.table.shape[2:], strict=True)
+        )
+        fitted = {**tables, "table": (down @ table @ across.T).to(tables["table"].dtype)}
+        if self.along is not None:
+            fitted["along"] = _stretch_line(tables["along"], self.grid[0])
+        return fitted
+
+
+def resized(old: int, new: int) -> Tensor:
+    """What bicubic resizing of a line does to it, as a matrix: (new, old)."""
+    lines = torch.eye(old)[None, None]  # in every column, one place is 1
+    return F.interpolate(lines, (new, old), mode="bicubic", antialias=True)[0, 0]
+
+
+def _stretch_line(table: Tensor, places: int) -> Tensor:
+    """A table of so many places along a line, by the straight way between them: (1, N, D)."""
+    lines = table.float().transpose(1, 2)
+    lines = F.interpolate(lines, places, mode="linear", align_corners=False)
+    return lines.transpose(1, 2).to(table.dtype)
 
 
 def _rows(table: Tensor, prefix: int, index: Tensor | None) -> Tensor:
@@ -191,7 +266,11 @@ def _rows(table: Tensor, prefix: int, index: Tensor | None) -> Tensor:
 
 
 def _learned(rows: int, width: int) -> nn.Parameter:
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, width), std=0.02))
+    return nn.Parameter(_drawn(1, rows, width))
 
 
-Places = Positions | SeparablePositions | FixedPositions
+def _drawn(*shape: int) -> Tensor:
+    return nn.init.trunc_normal_(torch.empty(shape), std=0.02)
+
+
+Places = Positions | SeparablePositions | FixedPositions | WindowPositions

@@ -16,7 +16,7 @@ from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
 from maskedae.stepping import make_accelerator, share_of_cores
-from maskedae.transformer import set_checkpointing
+from maskedae.transformer import set_checkpointing, set_drop_path
 from maskedae.zoo import create_model
 
 PICTURES, BANK, QUERIES = 6, 5000, 2000
@@ -34,20 +34,24 @@ class Pretraining:
         bank: Source | None = None,
         queries: Source | None = None,
         workers: int = 0,
+        drop_path: float = 0.0,
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
+        set_drop_path(model.encoder, drop_path)
         self.workers = workers  # that read what is scored
-        self.noise_size = model.noise_size + data.noise_size
+        masks, paths = model.noise_size, model.encoder.noise_size if drop_path else 0
+        self.ends = [masks, masks + paths]  # of numbers for masks, and for paths that are dropped
+        self.noise_size = masks + paths + data.noise_size
 
     def loss(
         self, model: nn.Module, samples: Tensor, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The masked autoencoder's own, with masks from the samples' noise."""
+        """The masked autoencoder's own, with masks and dropped paths from the samples' noise."""
         noise = batch.noise.to(samples.device, non_blocking=True)
-        hidden, augmented = noise.tensor_split([self.model.noise_size], dim=1)
+        hidden, dropped, augmented = noise.tensor_split(self.ends, dim=1)
         signal = self.data.signal(samples, augmented)
         mask = self.model.draw_mask(len(signal), noise=hidden)
-        out = model(signal, mask)
+        out = model(signal, mask, paths=dropped)
         return out.loss, out.metrics
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
@@ -126,7 +130,7 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     data, shape = recipe.data, recipe.model.shape
     bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
     workers = share_of_cores(recipe.train, accelerator.num_processes)
-    task = Pretraining(model, data, bank, queries, workers)
+    task = Pretraining(model, data, bank, queries, workers, recipe.train.drop_path)
     # What cannot be masked, attended to or cut should be told before the folder is touched.
     model.draw_mask(1)
     try_model(model, accelerator)

@@ -27,6 +27,8 @@ def suit(model: nn.Module, data: Data) -> None:
     """
     set_ragged(model, data.ragged)
     for encoder in (part for part in model.modules() if hasattr(part, "ragged")):
+        if data.ragged and not encoder.takes_ragged:
+            raise ValueError("signals of this model cannot end early: --data.short=zeros would fit")
         side = encoder.unit[0]  # type: ignore[index]
         if data.ragged and data.ends_at % side:
             raise ValueError(

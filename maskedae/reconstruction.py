@@ -6,18 +6,6 @@ from torch import Tensor
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.data import Panel
 from maskedae.masking import Mask, Masker
-from maskedae.patches import places
-
-
-def hide(
-    signal: Tensor, mask: Mask, unit: tuple[int, ...], stride: tuple[int, ...] | None = None
-) -> Tensor:
-    """Put NaN where no visible patch covers the signal: (B, C, *size) -> (B, C, *size)."""
-    size = signal.shape[2:]
-    covered = places(size, unit, stride, signal.device)[mask.visible].flatten(1)
-    seen = torch.zeros(len(signal), size.numel(), dtype=torch.bool, device=signal.device)
-    seen = seen.scatter(1, covered, True).view(len(signal), 1, *size)
-    return torch.where(seen, signal, torch.nan)
 
 
 @torch.no_grad()
@@ -41,7 +29,7 @@ def imagine_row(
         mask = Mask(*(i.to(signal.device) for i in masker(1, encoder.grid, noise=noise)))
         mask = encoder.settle(mask, batch)
         out = model(batch, mask)
-        masked = hide(batch, mask, encoder.unit, encoder.embed.stride)
+        masked = encoder.hide(batch, mask)
         imagined = encoder.whole(model.imagine(batch, mask, oracle))
         whole = torch.where(masked.isnan(), imagined, batch)
         share = encoder.share_hidden(mask, batch)

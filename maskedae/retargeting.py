@@ -49,6 +49,28 @@ class Rescaled:
 
 
 @dataclass(frozen=True)
+class ChannelsFirst:
+    """What another target makes of the signal, every channel of a patch after the other."""
+
+    target: Target
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the other target does."""
+        return self.target.needs_statistics
+
+    def __call__(self, signal: Tensor, hidden: Tensor) -> Tensor:
+        """(B, C, *size), (B, M) -> (B, M, P)."""
+        values = self.target(signal, hidden)
+        return rearrange(values, "b m (p c) -> b m (c p)", c=signal.shape[1])
+
+    def restore(self, imagined: Tensor, signal: Tensor, mask: Mask, oracle: bool) -> Tensor:
+        """Undo the order, then what the other target did: (B, N, P) -> (B, N, P)."""
+        values = rearrange(imagined, "b n (c p) -> b n (p c)", c=signal.shape[1])
+        return self.target.restore(values, signal, mask, oracle)
+
+
+@dataclass(frozen=True)
 class Slices:
     """What another target makes of chosen slices of the signal's first axis.
 

@@ -38,6 +38,9 @@ class Train:
     layer_decay: float | None = None
     """Learning rate of a block as a share of the next one's; then class token and positions are
     not decayed; none trains all blocks alike."""
+    drop_path: float = 0.0
+    """Share of paths dropped in the last block of the encoder; it grows evenly from none in the
+    first."""
     optimizer: Literal["adamw", "lars"] = "adamw"
     """LARS is that of the published linear probe."""
     ema: float | None = None
@@ -96,8 +99,6 @@ class Finetune:
 
     pool: Pool = "mean"
     """What the head sees: the mean of the patches, under a norm of its own, or the class token."""
-    drop_path: float = 0.1
-    """Share of paths dropped in the last block; it grows evenly from none in the first."""
     mixup: float = 0.8
     """Mixing two samples of a micro-batch: alpha of the Beta distribution; 0 does not."""
     cutmix: float = 1.0

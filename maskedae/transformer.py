@@ -80,18 +80,6 @@ class Blocks(nn.ModuleList):
             return nn.ModuleList(list(self)[which])
         return super().__getitem__(which)
 
-    def keeps(self, x: Tensor, noise: Tensor | None = None) -> Tensor | None:
-        """How much of every path to keep: (B, depth, 2); None for all of it.
-
-        A path is dropped where its noise (B, 2 depth), uniform in [0, 1), is below its rate.
-        """
-        if not self.training or not self.drop_path:
-            return None
-        shape = (len(x), len(self), 2)
-        noise = torch.rand(shape, device=x.device) if noise is None else noise.reshape(shape)
-        rates = torch.linspace(0, self.drop_path, len(self), device=x.device).unsqueeze(-1)
-        return ((noise >= rates) / (1 - rates)).to(x.dtype)
-
     def step(
         self,
         number: int,
@@ -117,7 +105,7 @@ class Blocks(nn.ModuleList):
 
         Nothing attends to tokens that are not `present` (B, N).
         """
-        keeps, bias = self.keeps(x, noise), shut_out(x, present)
+        keeps, bias = keep_paths(self, x, noise), shut_out(x, present)
         for number in range(len(self)):
             x = self.step(number, x, keeps, last if number + 1 == len(self) else None, bias)
         return x
@@ -127,6 +115,19 @@ class Blocks(nn.ModuleList):
     ) -> Tensor:
         """Run all blocks, to which the `order` (B, N) of the patches in the grid says nothing."""
         return self(x, last, present=present)
+
+
+def keep_paths(blocks: Any, x: Tensor, noise: Tensor | None = None) -> Tensor | None:
+    """How much of every path of some blocks to keep: (B, depth, 2); None for all of it.
+
+    A path is dropped where its noise (B, 2 depth), uniform in [0, 1), is below its rate.
+    """
+    if not blocks.training or not blocks.drop_path:
+        return None
+    shape = (len(x), len(blocks), 2)
+    noise = torch.rand(shape, device=x.device) if noise is None else noise.reshape(shape)
+    rates = torch.linspace(0, blocks.drop_path, len(blocks), device=x.device).unsqueeze(-1)
+    return ((noise >= rates) / (1 - rates)).to(x.dtype)
 
 
 def init_linear(module: nn.Module) -> None:
@@ -150,5 +151,5 @@ def set_drop_path(model: nn.Module, rate: float) -> None:
     if not 0 <= rate < 1:
         raise ValueError(f"a drop path of {rate} leaves nothing; a share in [0, 1) would fit")
     for module in model.modules():
-        if isinstance(module, Blocks):
-            module.drop_path = rate
+        if hasattr(module, "drop_path"):
+            module.drop_path = rate  # type: ignore[assignment]

@@ -7,12 +7,12 @@ from typing import Literal
 from maskedae.attention import set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.decoder import Decoder
-from maskedae.encoder import Encoder
 from maskedae.masking import Masker, RandomMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions
 from maskedae.targets import NormalizedPixels, Pixels
 from maskedae.transformer import Tower
+from maskedae.vit import VisionTransformer
 from maskedae.windowed import WindowedBlocks
 
 
@@ -96,7 +96,7 @@ def build(config: AudioMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
     local = config.decoder == "local"
     target = NormalizedPixels if config.normalize_target else Pixels
     model = MaskedAutoencoder(
-        encoder=Encoder(
+        encoder=VisionTransformer(
             PatchEmbed(config.channels, config.patch, encoder.width, stride, config.size),
             FixedPositions(grid, encoder.width, 1, swapped),
             encoder,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from maskedae.attention import set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.decoder import Decoder
-from maskedae.encoder import Encoder
 from maskedae.masking import Masker, RandomMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import Positions
 from maskedae.targets import NormalizedPixels, Pixels
 from maskedae.transformer import Tower
+from maskedae.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def build(config: MAEConfig, masker: Masker | None = None) -> MaskedAutoencoder:
     decoder = Tower(config.decoder_width, config.decoder_depth, config.decoder_heads, eps=eps)
     target = NormalizedPixels(config.patch, floor=config.variance_floor)
     model = MaskedAutoencoder(
-        encoder=Encoder(
+        encoder=VisionTransformer(
             PatchEmbed(config.channels, config.patch, encoder.width),
             Positions.sincos(grid, encoder.width, prefix=1),
             encoder,

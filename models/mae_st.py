@@ -10,13 +10,13 @@ from torch import nn
 from maskedae.attention import Attention, set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.decoder import Decoder
-from maskedae.encoder import Encoder
 from maskedae.masking import Masker, RandomMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import Positions, SeparablePositions
 from maskedae.retargeting import Slices
 from maskedae.targets import NormalizedPixels, Pixels
 from maskedae.transformer import Tower
+from maskedae.vit import VisionTransformer
 
 Predicted = Literal["every_second", "first_to_last", "all"]
 
@@ -107,7 +107,7 @@ def build(config: MAESTConfig, masker: Masker | None = None) -> MaskedAutoencode
     places = SeparablePositions if config.separable_decoder else Positions.learned
     target = NormalizedPixels(predicted) if config.normalize_target else Pixels(predicted)
     model = MaskedAutoencoder(
-        encoder=Encoder(
+        encoder=VisionTransformer(
             PatchEmbed(config.channels, config.patch, encoder.width),
             SeparablePositions(grid, encoder.width, prefix=1),
             encoder,

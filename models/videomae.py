@@ -9,7 +9,6 @@ from maskedae.attention import set_kernel
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.colours import Colours
 from maskedae.decoder import Decoder
-from maskedae.encoder import Encoder
 from maskedae.masking import Masker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import Positions
@@ -17,6 +16,7 @@ from maskedae.retargeting import Rescaled
 from maskedae.targets import NormalizedChannels, Pixels
 from maskedae.transformer import Tower
 from maskedae.tubes import TubeMasker
+from maskedae.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def build(config: VideoMAEConfig, masker: Masker | None = None) -> MaskedAutoenc
     normalized, plain = NormalizedChannels(config.patch), Pixels(config.patch)
     mean, std = map(tuple, Colours(config.mean, config.std).of(config.channels))
     model = MaskedAutoencoder(
-        encoder=Encoder(
+        encoder=VisionTransformer(
             PatchEmbed(config.channels, config.patch, encoder.width),
             Positions.counted(grid, encoder.width),
             encoder,

@@ -16,7 +16,7 @@ from maskedae.answers import Answers
 from maskedae.checkpoints import WEIGHTS, write_weights
 from maskedae.classifier import Classifier
 from maskedae.optim import adamw, lars
-from maskedae.transformer import set_drop_path
+from maskedae.transformer import keep_paths, set_drop_path
 
 FIVE = Answers("class", ("a", "b", "c", "d", "e"))
 
@@ -87,7 +87,8 @@ def test_dropped_paths_belong_to_the_sample(encoder, images):
     parts = torch.cat([model(images[:2], noise[:2]), model(images[2:], noise[2:])])
     assert_close(whole, parts)
     assert not model(images, 1 - noise).allclose(whole)
-    kept = model.encoder.blocks.keeps(images, torch.tensor([[0.9, 0.0, 0.3, 0.7]]).expand(6, -1))
+    given = torch.tensor([[0.9, 0.0, 0.3, 0.7]]).expand(6, -1)
+    kept = keep_paths(model.encoder.blocks, images, given)
     assert kept[0].tolist() == [[1, 1], [0, 2]]
     model.eval()
     assert_close(model(images, noise), model(images))
@@ -95,7 +96,7 @@ def test_dropped_paths_belong_to_the_sample(encoder, images):
 
 def test_what_is_dropped_is_made_up_for(encoder):
     set_drop_path(encoder, 0.4)
-    keeps = encoder.blocks.keeps(torch.empty(20_000, 1))
+    keeps = keep_paths(encoder.blocks, torch.empty(20_000, 1))
     assert_close(keeps.mean(dim=0), torch.ones(2, 2), atol=0.02, rtol=0)
     assert keeps[:, 0].eq(1).all()
     with pytest.raises(ValueError, match="leaves nothing"):

@@ -18,12 +18,12 @@ from maskedae.checkpoints import write_weights
 from maskedae.cli import main
 from maskedae.data import Panel
 from maskedae.datasets.images import Images
-from maskedae.encoder import Encoder
 from maskedae.feature_maps import attention_maps, paint, principal_colours
 from maskedae.patches import PatchEmbed
 from maskedae.positions import Positions
 from maskedae.tables import label_fields, told
 from maskedae.transformer import Tower
+from maskedae.vit import VisionTransformer
 
 sys.path.append(str(Path(__file__).parent))
 from training import RECIPE, write_pictures  # noqa: E402
@@ -212,7 +212,7 @@ def test_principal_colours_tell_kinds_of_patches_apart():
 @torch.no_grad()
 @pytest.mark.parametrize("prefix", [1, 0])
 def test_attention_maps_are_those_of_the_class_token_or_of_all_patches(prefix):
-    encoder = Encoder(
+    encoder = VisionTransformer(
         PatchEmbed(3, (8, 8), 32), Positions.sincos((4, 4), 32, prefix), Tower(32, 2, 4)
     )
     signal = torch.randn(3, 32, 32)

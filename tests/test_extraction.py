@@ -48,7 +48,7 @@ def extracted(folder, encoder, data, batch_size=4, **key):
 def test_layers_and_pools_are_the_encoder_s_own(encoder):
     signal = torch.randn(2, 3, 32, 32)
     found = encode_layers(encoder, [0, 1], ["mean", "class", "patches"])(signal)
-    assert sorted(found) == sorted(feature_names([0, 1], ["mean", "class", "patches"]))
+    assert sorted(found) == sorted(feature_names(encoder, [0, 1], ["mean", "class", "patches"]))
     whole = encoder.forward_features(signal)
     assert_close(found["block1_mean"], encoder.pool(whole, "mean"))
     assert_close(found["block1_class"], encoder.pool(whole, "class"))

@@ -193,7 +193,7 @@ def finetune(recipe: Recipe, launch: Launch) -> bool:
     torch.manual_seed(recipe.train.seed)
     model = make_classifier(recipe, answers, launch)
     choose_trained(model, recipe.finetune.frozen)
-    set_drop_path(model, recipe.finetune.drop_path)
+    set_drop_path(model.encoder, recipe.train.drop_path)
     set_checkpointing(model, recipe.train.checkpointing)
     suit(model, data)
     task = Finetuning(model, data, held_out, recipe.finetune, recipe.train)

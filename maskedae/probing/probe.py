@@ -52,7 +52,7 @@ def probe(opened: Opened) -> Path:
     unscored = why_unscored(sources)
     if not unscored and opened.state.is_main_process:
         print(audit(answers_of(sources["train"]), sources["train"], sources["held_out"]))
-    layers = choose_layers(encoder, options.layers or [max(encoder.depth * 3 // 4 - 1, 0), -1])
+    layers = choose_layers(encoder, options.layers or [max(encoder.num_layers * 3 // 4 - 1, 0), -1])
     pools: list[Pooling] = options.pool or (["mean", "class"] if encoder.prefix else ["mean"])
     protocol = Protocol(options.k, options.shares, options.shots, options.seeds)
     folder = options.out or Path("runs") / "probe" / options.checkpoint.absolute().stem
@@ -60,7 +60,7 @@ def probe(opened: Opened) -> Path:
     key = extract_all(opened, sources, parts, layers, pools)
     if not opened.state.is_main_process:
         return folder
-    names = feature_names(layers, pools)
+    names = feature_names(encoder, layers, pools)
     loaded = {split: load_samples(parts, split, source, names) for split, source in sources.items()}
     held_out = None if unscored else loaded["held_out"]
     found = Scorer(protocol, opened.state.device)(loaded["train"], held_out)
