@@ -1,6 +1,7 @@
 """Blocks in stages: tokens become fewer and wider on the way (arXiv:2306.00989, section 3)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -92,6 +93,12 @@ class Stages(nn.ModuleList):
         self.depths, self.width, self.eps = depths, before, eps
         self.checkpointing = False
         self.drop_path = 0.0  # of the last block; it grows evenly from none at the first
+
+    def __getitem__(self, which: Any) -> Any:
+        """One block, or some as a plain list."""
+        if isinstance(which, slice):
+            return nn.ModuleList(list(self)[which])
+        return super().__getitem__(which)
 
     def forward(
         self, x: Tensor, shares: Sequence[int], noise: Tensor | None = None
