@@ -166,7 +166,10 @@ class Hierarchy(Encoder):
 
     def attended(self, maps: list[Tensor], layer: int) -> Tensor:
         """Where every head of the last block of a stage looks: (B, heads, *grid)."""
-        number, pools = sum(self.blocks.depths[: layer + 1]) - 1, min(layer, self.pools)
+        depths = self.blocks.depths
+        # The first block of a stage looks at tokens that are not pooled yet.
+        pools = min(layer - (layer > 0 and depths[layer] == 1), self.pools)
+        number = sum(depths[: layer + 1]) - 1
         block: Any = self.blocks[number]
         if block.attn.within:
             raise ValueError(f"stage {layer} attends within mask units; take another of --layers")
