@@ -190,3 +190,46 @@ def test_inflating_says_what_it_leaves_out(tiny, tiny_clips):
         inflate(
             still, create_model("mae_st_vit_base_patch16", **{**tiny_clips, "depth": 3}).encoder
         )
+
+
+HIERA = {
+    "width": 8,
+    "heads": 2,
+    "stages": (1, 1, 1),
+    "decoder_width": 16,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
+}
+
+
+@pytest.mark.parametrize("positions", ["windowed", "published"])
+@pytest.mark.parametrize("size", [(32, 32), (16, 48)])
+@torch.no_grad()
+def test_a_still_clip_looks_like_its_image_to_a_hierarchy(positions, size):
+    given = {**HIERA, "positions": positions}
+    still = create_model("hiera_base_224", size=size, **given).encoder
+    moving = create_model("hiera_base_16x224", size=(8, *size), **given).encoder
+    report = inflate(still, moving)
+    assert report.complete and report.filled == 1 and len(report.resized) == 2
+    assert "embed from patches of (7, 7) to (3, 7, 7), evenly" in str(report)
+    image = torch.randn(2, 3, *size)
+    clip = image.unsqueeze(2).expand(-1, -1, 8, -1, -1)
+    tokens, expected = moving.tokens(clip), still.tokens(image)
+    frames = tokens.unflatten(1, (4, -1))
+    for frame in range(4):  # the first, too, before which nothing is
+        assert_close(frames[:, frame], expected, rtol=1e-4, atol=1e-5)
+    one = torch.arange(expected.shape[1]).expand(2, -1)
+    order = still.patches(Mask(one, one[:, :0])).visible
+    assert_close(moving(clip, one), take(still(image), order), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_hierarchy_of_larger_clips_takes_stretched_positions():
+    still = create_model("hiera_base_224", size=(32, 32), **HIERA).encoder
+    moving = create_model("hiera_base_16x224", size=(8, 32, 64), **HIERA).encoder
+    assert inflate(still, moving).complete
+    assert moving.positions.tile.equal(still.positions.tile)
+    assert (moving.positions.along == 0).all()
+    other = create_model("hiera_base_16x224", size=(8, 32, 32), **{**HIERA, "heads": 1}).encoder
+    with pytest.raises(ValueError, match="2 heads do not fit those with 1"):
+        inflate(still, other)

@@ -101,3 +101,63 @@ def test_parameters_of_every_model(name):
     counted = [sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder)]
     assert tuple(counted) == parameters(model_config(name))
     assert sum(p.numel() for p in model.parameters()) == sum(counted)
+
+
+def blocks_of_stages(c, units, pools):
+    """Blocks after blocks: projections of what comes in, products within units or of all with all.
+
+    A block that widens, widens what it adds to, too. Queries and what follows are pooled.
+    """
+    total, width, each = 0, c.width, 2 ** (2 * (len(c.stages) - 1))
+    for stage, depth in enumerate(c.stages):
+        for number in range(depth):
+            first = number == 0 and stage > 0
+            out, before = width * (2 if first else 1), each
+            each //= 4 if first and stage <= pools else 1
+            within = stage - first < len(c.stages) - 2
+            keys = before if within else units * before
+            total += linear(units * before, width, (4 if first else 3) * out)
+            total += 2 * linear(units * each, out, keys) + linear(units * each, out, 9 * out)
+            width = out
+    return total
+
+
+HIERA = {"width": 8, "heads": 2, "stages": (1, 2, 1, 2), "size": (64, 96), "channels": 2}
+
+
+@pytest.mark.parametrize("changes", [{}, {"stages": (2, 1, 2)}, {"stages": (1, 1)}])
+def test_operations_of_a_hierarchy_are_those_of_visible_units(changes):
+    changes = {**HIERA, "decoder_width": 16, "decoder_depth": 2, "decoder_heads": 2, **changes}
+    c, name = model_config("hiera_base_224", **changes), "hiera_base_224"
+    build, pools = partial(create_model, name, **changes), len(c.stages) - 2
+    side = 2 ** (len(c.stages) - 1)
+    units, tokens = math.prod(c.size) // (16 * side**2), side**2
+    stem, table = linear(tokens, 2 * 49, c.width), spread(c, side)
+    expected = units * stem + table + blocks_of_stages(c, units, pools)
+    assert encoder_flops(build, 2) == expected
+
+    def classifier():
+        model = build()
+        model.encoder.reset_classifier(10)
+        return model
+
+    expected = units * stem + table + blocks_of_stages(c, units, pools + 1)
+    assert encoder_flops(classifier, 2) == expected
+    visible = int(units * 0.4)
+    last, values = c.width * side, 2 * (4 * side // 2) ** 2
+    fused = sum(
+        linear(visible * 4, c.width * 2**stage * 4 ** (pools - stage), last)
+        for stage in range(pools)
+    )
+    hidden = 4 * (units - visible)
+    expected = visible * stem + table + blocks_of_stages(c, visible, pools) + fused
+    expected += linear(4 * visible, last, 16) + blocks(4 * units, 16, 1)
+    expected += last_block(4 * units, hidden, 16) + linear(hidden, 16, values)
+    assert pretraining_flops(build, 2) == expected
+
+
+def spread(c, side):
+    """Codes of places in the signal, stretched along both axes."""
+    high, wide = (n // 4 for n in c.size)
+    few = 2 * high // side, 2 * wide // side
+    return c.width * (linear(high, few[0], few[1]) + linear(high, few[1], wide))

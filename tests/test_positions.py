@@ -3,7 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from maskedae.positions import FixedPositions, Positions, SeparablePositions, resample, sincos
+from maskedae.positions import (
+    FixedPositions,
+    Positions,
+    SeparablePositions,
+    WindowPositions,
+    resample,
+    sincos,
+)
 
 
 @pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])
@@ -100,3 +107,64 @@ def test_fixed_positions_are_one_for_each_patch_in_either_order(swapped):
     assert places.table[0, 1:].equal(sincos((4, 6) if swapped else (6, 4), 32))
     assert (torch.cdist(places()[0], places()[0]) + torch.eye(24) > 0.1).all()
     assert not list(places.parameters()) and list(places.state_dict()) == ["table"]
+
+
+def stretched(table, size):
+    """A table of places in a plane over more of them, as pictures are resized."""
+    return F.interpolate(table, size, mode="bicubic", antialias=True)
+
+
+@pytest.mark.parametrize("grid", [(8, 12), (4, 4), (12, 4)])
+def test_places_in_units_and_in_the_signal_add_up(grid):
+    places = WindowPositions(grid, (4, 4), 6)
+    assert places.table.shape == (1, 6, grid[0] // 2, grid[1] // 2)
+    whole = stretched(places.table, grid).view(6, grid[0] // 4, 4, grid[1] // 4, 4)
+    expected = (whole + places.tile.view(6, 1, 4, 1, 4)).flatten(1).T
+    assert_close(places()[0], expected, atol=1e-6, rtol=1e-5)
+    index = torch.tensor([[7, 0], [13, 2]])
+    assert_close(places(index), places()[0][index])
+    assert places.prefixed().shape == (1, 0, 6)
+
+
+def test_places_in_units_learn_in_all_of_them():
+    places = WindowPositions((8, 8), (4, 4), 6)
+    places(torch.tensor([[9 * 4 + 1]])).sum().backward()  # row 4, column 5
+    assert places.tile.grad[0].abs().sum(0).nonzero().tolist() == [[0, 1]]
+    assert places.table.grad.abs().sum() > 0
+
+
+def test_frames_have_codes_of_their_own():
+    places = WindowPositions((3, 8, 4), (1, 4, 4), 6)
+    flat = WindowPositions((8, 4), (4, 4), 6)
+    flat.load_state_dict({"table": places.table, "tile": places.tile})
+    rows = places().view(3, 32, 6)
+    for frame in range(3):
+        assert_close(rows[frame], flat()[0] + places.along[0, frame])
+    assert flat.along is None and list(flat.state_dict()) == ["table", "tile"]
+
+
+@pytest.mark.parametrize("grid", [(16, 16), (16, 24), (4, 8)])
+def test_places_in_units_are_the_same_in_a_signal_of_another_size(grid):
+    few, other = WindowPositions((8, 8), (4, 4), 6), WindowPositions(grid, (4, 4), 6)
+    fitted = other.stretch(few.state_dict(), few.grid)
+    assert fitted["tile"].equal(few.tile)
+    expected = stretched(few.table, (grid[0] // 2, grid[1] // 2))
+    assert_close(fitted["table"], expected, atol=1e-6, rtol=1e-5)
+    other.load_state_dict(fitted)
+    assert other.told(few.grid) == "bicubic, those within mask units as they are"
+
+
+def test_places_in_time_and_in_frames_are_stretched_apart():
+    few, more = WindowPositions((2, 8, 8), (1, 4, 4), 4), WindowPositions((4, 8, 8), (1, 4, 4), 4)
+    tables = few.state_dict() | {"along": torch.tensor([0.0, 1.0]).view(1, 2, 1).expand(1, 2, 4)}
+    fitted = more.stretch(tables, few.grid)
+    assert_close(fitted["table"], few.table.data) and fitted["tile"].equal(few.tile)
+    assert fitted["along"][0, :, 0].tolist() == [0, 0.25, 0.75, 1]
+    assert more.told(few.grid).startswith("time 2 -> 4, linear; bicubic")
+
+
+def test_frames_of_a_film_begin_as_an_image():
+    image = WindowPositions((8, 8), (4, 4), 6)
+    film = WindowPositions((3, 8, 8), (1, 4, 4), 6)
+    film.load_state_dict(film.begin(image.state_dict(), image.grid))
+    assert_close(film().view(3, 64, 6), image().expand(3, -1, -1))

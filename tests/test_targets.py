@@ -1,8 +1,10 @@
+import pytest
 import torch
 from torch.testing import assert_close
 
 from maskedae.masking import Mask, RandomMasker, take
 from maskedae.patches import patchify
+from maskedae.retargeting import ChannelsFirst
 from maskedae.targets import NormalizedPixels, Pixels
 
 PATCH = (4, 4)
@@ -53,3 +55,19 @@ def test_near_patches_lend_their_brightness():
     restored = NormalizedPixels(PATCH).restore(torch.zeros(1, 8, 16), x, mask, oracle=False)
     brightness = restored.mean(-1)[0]
     assert brightness[0] < 0.01 and brightness[1] < 0.3 < 0.7 < brightness[2]
+
+
+@pytest.mark.parametrize("target", [Pixels(PATCH), NormalizedPixels(PATCH)])
+def test_channels_of_a_patch_one_after_the_other(target):
+    x, mask = torch.randn(2, 3, 16, 16), RandomMasker()(2, (4, 4))
+    other = ChannelsFirst(target)
+    assert other.needs_statistics == target.needs_statistics
+    values = target(x, mask.hidden)
+    found = other(x, mask.hidden)
+    for channel in range(3):
+        assert found[..., 16 * channel : 16 * channel + 16].equal(values[..., channel::3])
+    every = torch.arange(16).expand(2, -1)
+    for oracle in (True, False):
+        restored = other.restore(other(x, every), x, mask, oracle)
+        assert restored.equal(target.restore(target(x, every), x, mask, oracle))
+    assert_close(other.restore(other(x, every), x, mask, oracle=True), patchify(x, PATCH))
