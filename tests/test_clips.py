@@ -13,7 +13,7 @@ from maskedae.retargeting import Rescaled, Slices
 from maskedae.targets import NormalizedChannels, NormalizedPixels, Pixels
 from maskedae.zoo import model_config
 
-NAMES = [name for name in list_models() if len(model_config(name).size) == 3]
+NAMES = [name for name in list_models("*vit*") if len(model_config(name).size) == 3]
 PATCH = (2, 8, 8)
 
 
