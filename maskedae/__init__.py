@@ -1,7 +1,8 @@
 """Masked autoencoding for images, video and audio.
 
 Shapes in docstrings use one alphabet: B batch, C channels, N patches, V visible, M hidden, K any
-choice of patches, P values in a patch, D width; a bare (B, C, *size) has any number of axes.
+choice of patches, P values in a patch, D width, U mask units of L tokens each; a bare
+(B, C, *size) has any number of axes.
 """
 
 from importlib import import_module

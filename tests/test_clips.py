@@ -14,7 +14,7 @@ from maskedae.targets import NormalizedChannels, NormalizedPixels, Pixels
 from maskedae.zoo import model_config
 
 ALL = [name for name in list_models() if len(model_config(name).size) == 3]
-NAMES = [name for name in ALL if hasattr(model_config(name), "patch")]
+NAMES = [name for name in list_models("*vit*") if name in ALL]
 PATCH = (2, 8, 8)
 
 
