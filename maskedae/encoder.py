@@ -202,6 +202,11 @@ class Encoder(nn.Module, ABC):
         """Layers that have features."""
 
     @property
+    def usual_layers(self) -> list[int]:
+        """Layers whose features are wanted where none are named: the last."""
+        return [self.num_layers - 1]
+
+    @property
     def depth(self) -> int:
         """Blocks of the encoder."""
         return len(self.blocks)

@@ -19,11 +19,11 @@ Encode = Callable[[Tensor], dict[str, Tensor]]  # (B, C, *size) -> named feature
 
 
 def choose_layers(encoder: Encoder, layers: list[int] | None) -> list[int]:
-    """Numbers of layers, counted from the first and in order; without a choice, the last.
+    """Numbers of layers, counted from the first and in order; without a choice, the usual ones.
 
     Raises ValueError for layers that there are not.
     """
-    return sorted(set(encoder.chosen(layers or [-1])))
+    return sorted(set(encoder.chosen(layers or encoder.usual_layers)))
 
 
 def feature_names(encoder: Encoder, layers: list[int], pools: list[Pooling]) -> list[str]:

@@ -111,7 +111,7 @@ def attention_maps(encoder: Encoder, signal: Tensor, layers: list[int]) -> list[
 @torch.inference_mode()
 def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each where every head looks; a row for each layer."""
-    layers = choose_layers(opened.encoder, opened.options.layers)
+    layers = choose_layers(opened.encoder, opened.options.layers or [-1])
     refuse_to_replace(source, opened.data.drawn(path))
     samples, skipped = read_some(opened, source, most)
     colour = glow if opened.shape[0] > 1 else (lambda values: values.unsqueeze(0))

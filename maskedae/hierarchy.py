@@ -196,6 +196,11 @@ class Hierarchy(Encoder):
         return len(self.blocks.depths)
 
     @property
+    def usual_layers(self) -> list[int]:
+        """Stages whose features are wanted where none are named: all, for scales differ."""
+        return list(range(self.num_layers))
+
+    @property
     def feature_info(self) -> list[dict[str, Any]]:
         """Channels and stride of every stage's feature map."""
         ends = [sum(self.blocks.depths[: n + 1]) - 1 for n in range(self.num_layers)]

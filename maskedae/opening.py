@@ -75,7 +75,9 @@ def make_parser(name: str) -> ArgumentParser:
     parser = ArgumentParser(prog=f"maskedae {name}", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
-    parser.add_argument("--layers", type=int, nargs="+", help="blocks; from the end if negative")
+    parser.add_argument(
+        "--layers", type=int, nargs="+", help="blocks, or stages; from the end if negative"
+    )
     parser.add_argument("--batch_size", type=int, help="samples encoded at once")
     parser.add_argument("--workers", type=int, help="processes that read data")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")

@@ -48,7 +48,8 @@ def test_published_numbers(name):
 
 
 def test_every_published_recipe_of_films_is_looked_at():
-    found = {name for name in recipe_names() if "kinetics" in name or "ssv2" in name}
+    names = [name for name in recipe_names() if not name.startswith("hiera")]
+    found = {name for name in names if "kinetics" in name or "ssv2" in name}
     assert found == set(PUBLISHED)
 
 
@@ -59,5 +60,6 @@ def test_what_sets_the_two_systems_apart():
     assert (st.data.flip, tubes.data.flip) == (0.5, 0)
     assert tubes.data.multi_scale == [1, 0.875, 0.75, 0.66]
     assert tubes.train.min_lr == pytest.approx(1e-5 * 2048 / 256)
-    tuned = made("mae_st_finetune_vit_huge_kinetics400").finetune
-    assert (tuned.keep_norm, tuned.dropout, tuned.drop_path) == (True, 0.5, 0.2)
+    tuned = made("mae_st_finetune_vit_huge_kinetics400")
+    assert (tuned.finetune.keep_norm, tuned.finetune.dropout) == (True, 0.5)
+    assert tuned.train.drop_path == 0.2

@@ -60,7 +60,7 @@ def test_what_is_heard(name):
     assert recipe.model.size == (frames, 128) and data.statistics == (mean, std)
     assert (data.mask_time, data.mask_frequency) == (time, bands)
     tuned = recipe.finetune
-    assert tuned.drop_path == 0.1 and (tuned.mixup, tuned.mix_share) in ((10, 0.5), (0, 1))
+    assert recipe.train.drop_path == 0.1 and (tuned.mixup, tuned.mix_share) in ((10, 0.5), (0, 1))
     assert bool(tuned.mixup) == (name in ("as2m", "as20k") or "commands" in name)
     assert tuned.binary == ("commands" in name) and (data.labels == "classes") == ("as2" in name)
     assert (data.noise == 20) == (name not in ("as2m", "as20k", "esc50"))

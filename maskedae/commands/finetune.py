@@ -24,7 +24,9 @@ RECIPE is a name (maskedae recipes lists them) or a YAML file.
                      a folder in --out, and tell their scores, mean and spread
   --print_config     print the whole recipe as it would run, and stop
   --a.b=c            change any setting: maskedae finetune RECIPE --init CHECKPOINT --help"""
-INHERITED = ("width", "depth", "heads", "channels", "norm_eps")  # by an encoder with one axis more
+# By an encoder with one axis more: what is the same, and what gets an axis in front.
+INHERITED = ("width", "depth", "stages", "heads", "channels", "positions", "norm_eps")
+STEM = ("patch", "kernel", "stride")
 
 
 def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -50,7 +52,7 @@ def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any
     try:
         loaded = load_with_report(init, with_decoder=False)
     except FileNotFoundError:
-        if {"name", "size", "patch"} <= section.keys():  # of a run that goes on, nothing is needed
+        if {"name", "size", "norm_eps"} <= section.keys():  # of a run, which may go on without
             return section["name"], {}, {}
         raise
     if isinstance(name, str) and is_for_inflating(loaded.config, model_config(name)):
@@ -64,14 +66,17 @@ def starting_point(path: Path, arguments: list[str]) -> tuple[str, dict[str, Any
 
 
 def is_for_inflating(still: Any, moving: Any) -> bool:
-    """Whether a model has an axis more than another, such as time."""
-    return len(moving.size) == len(still.size) + 1
+    """Whether a model has an axis more than another, such as time, and is cut alike."""
+    cut = [[name for name in STEM if getattr(one, name, None)] for one in (still, moving)]
+    return len(moving.size) == len(still.size) + 1 and cut[0] == cut[1]
 
 
 def inflated(still: Any, moving: Any) -> dict[str, Any]:
     """Settings of a model that starts from one that lacks its first axis."""
-    settings = {name: getattr(still, name) for name in INHERITED}
-    return {**vars(moving), **settings, "patch": (moving.patch[0], *still.patch)}
+    old, new = vars(still), vars(moving)
+    same = {name: old[name] for name in INHERITED if name in old and name in new}
+    stem = {name: (new[name][0], *old[name]) for name in STEM if name in new}
+    return {**new, **same, **stem}
 
 
 def inherit_preparation(settings: Namespace, seen: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""maskedae quickstart [image | video | audio] [--out DIR]."""
+"""maskedae quickstart [image | video | audio] [--model mae | hiera] [--out DIR]."""
 
 import argparse
 import time
@@ -25,6 +25,9 @@ KINDS = {
     "video": Kind("quickstart_video", "1,797 films of moving", "digits", digits.write_films),
     "audio": Kind("quickstart_audio", "1,200 files of ten kinds of", "sounds", tones.write_sounds),
 }
+
+
+HIERA = "quickstart_hiera"  # of pictures
 
 
 def free(folder: Path) -> Path:
@@ -56,15 +59,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "kind", choices=KINDS, nargs="?", default="image", help="image, video or audio"
     )
+    parser.add_argument(
+        "--model", choices=("mae", "hiera"), default="mae", help="hiera learns from pictures"
+    )
     parser.add_argument("--out", type=Path, help="run folder; the next free runs/quickstart")
     options = parser.parse_args(arguments)
     kind = KINDS[options.kind]
-    out: Path = options.out or free(Path("runs") / kind.recipe)
+    if options.model == "hiera" and options.kind != "image":
+        raise ValueError(f"--model hiera learns from pictures only: leave out {options.kind}")
+    recipe = HIERA if options.model == "hiera" else kind.recipe
+    out: Path = options.out or free(Path("runs") / recipe)
     began = time.monotonic()
     data = out.with_name(f"{out.name}-{kind.noun}")
     print(f"writing {kind.what} {kind.noun} to {data}")
     kind.write(data)
-    command = [kind.recipe, "--data.root", str(data), "--out", str(out)]
+    command = [recipe, "--data.root", str(data), "--out", str(out)]
     print(f"maskedae pretrain {' '.join(command)}")
     status = pretrain(command)
     if status == 0:
