@@ -100,7 +100,8 @@ class Stages(nn.ModuleList):
 
         The first block of a stage makes tokens one of so many, its share.
         """
-        keeps, number, ends = keep_paths(self, x, noise), 0, list[Tensor]()
+        keeps, number = keep_paths(self, x, noise), 0
+        ends: list[Tensor] = []
         for depth, share in zip(self.depths, shares, strict=False):
             for place in range(depth):
                 keep = None if keeps is None else keeps[:, number]

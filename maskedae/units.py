@@ -106,7 +106,8 @@ class UnitEmbed(nn.Module):
         seen = seen.view(-1, 1, *self.units)
         for axis, side in enumerate(self.sides, start=2):
             seen = seen.repeat_interleave(side, dim=axis)
-        kernel, ends = self.weight.shape[2:], list[int]()
+        kernel = self.weight.shape[2:]
+        ends: list[int] = []
         for k, s in zip(reversed(kernel), reversed(self.stride), strict=True):
             ends += [k // 2, max(k - k // 2 - s, 0)]
         pieces = F.pad(signal * seen, ends)
