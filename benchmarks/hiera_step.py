@@ -7,11 +7,11 @@ python benchmarks/hiera_step.py --against_vit
 A training step of the masked autoencoder is forward, backward and AdamW; inference is that of the
 classifier. Weights, signals and masks are the same; first losses and answers must be. Both take
 turns, so that a busy machine slows both down alike; what counts is the median of the ratios. Above
-1, ours is the faster. Before, each side works twice in a process of its own, which tells its peak of
-memory: that of the GPU, else that of the process, whose libraries are the same.
+1, ours is the faster. Before, each side works twice in a process of its own, which tells its peak
+of memory: that of the GPU, else that of the process, whose libraries are the same.
 
---against_vit compares Hiera-B+ with our own ViT-L instead: published are 85.2 and 85.9 % on ImageNet,
-85.0 and 84.8 % on Kinetics-400 (arXiv:2306.00989, arXiv:2111.06377, arXiv:2205.09113).
+--against_vit compares Hiera-B+ with our own ViT-L instead: published are 85.2 and 85.9 % on
+ImageNet, 85.0 and 84.8 % on Kinetics-400 (arXiv:2306.00989, arXiv:2111.06377, arXiv:2205.09113).
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--work", nargs="+", default=WORK, choices=WORK)
-    parser.add_argument("--batch", type=int, help="pictures; 8, or 128 on a GPU; of clips an eighth")
+    parser.add_argument("--batch", type=int, help="pictures; 8, or 128 on a GPU; clips: an eighth")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of measurements")
     parser.add_argument("--threads", type=int, help="on the CPU; 1 is steadier on a busy machine")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
@@ -71,7 +71,7 @@ def main() -> None:
     how = f"{options.dtype}, {'compiled' if options.compile else 'eager'}"
     print(f"on {options.device}, {torch.get_num_threads()} threads, {how}")
     names = PAIRS if options.against_vit else [(name,) for name in options.models]
-    rows = [row for name in names for work in options.work for row in [measure(name, work, options)]]
+    rows = [measure(pair, work, options) for pair in names for work in options.work]
     if options.json:
         options.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=2))
 
