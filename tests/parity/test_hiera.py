@@ -251,6 +251,7 @@ def test_dropped_paths(build):
     ours, theirs = (model.double() for model in pair(build))
     rated = packaged(Hiera, build, drop_path_rate=0.5)
     paths = torch.rand(1, ours.encoder.noise_size, dtype=torch.float64)
+    paths[:, -2:] = torch.tensor([0.1, 0.9])  # attention of the last block is dropped, no MLP
     paths = torch.cat([paths, 1 - paths])  # whatever one sample drops, the other keeps
     for number, (block, other) in enumerate(zip(theirs.blocks, rated.blocks, strict=True)):
         rate = getattr(other.drop_path, "drop_prob", 0.0)
