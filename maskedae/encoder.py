@@ -36,6 +36,7 @@ class Encoder(nn.Module, ABC):
         self.head_eps = eps
         self.recipe: dict[str, Any] | None = None  # rebuilds the model that this is a part of
         self.ragged = False  # whether signals do end early, see `set_ragged`
+        self.tuned = False  # whether it works as in a classifier, where that is not as pre-trained
 
     @property
     @abstractmethod
@@ -170,7 +171,7 @@ class Encoder(nn.Module, ABC):
         device, eps = next(self.parameters()).device, self.head_eps
         last = self.head.norm if self.head.replaces_norm else self.norm
         head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps, dropout)
-        self.head = head.to(device)
+        self.head, self.tuned = head.to(device), self.tuned or bool(num_classes)
         if keep_norm and head.replaces_norm and last.state_dict():
             head.norm.load_state_dict(last.state_dict())
         if self.head.replaces_norm:

@@ -33,7 +33,6 @@ class Hierarchy(Encoder):
     def __init__(self, embed: UnitEmbed, positions: Places, blocks: Stages) -> None:
         super().__init__(blocks.width, 0, blocks.eps)
         self.embed, self.positions, self.blocks = embed, positions, blocks
-        self.pools = self.num_layers - 2
         self.norm, self.head = self.last_norm(), Head(self.width, 0)
         self.predicted: Tensor  # (U, L) patches of every unit
         self.register_buffer("predicted", self._places(self.pools), persistent=False)
@@ -177,19 +176,6 @@ class Hierarchy(Encoder):
         looks = self._in_order(looks, pools).transpose(1, 2)
         return looks.reshape(*looks.shape[:2], *self._grid(pools))
 
-    def reset_classifier(
-        self,
-        num_classes: int,
-        global_pool: str | None = None,
-        batch_norm: bool = False,
-        dropout: float = 0.0,
-        keep_norm: bool = False,
-    ) -> None:
-        """Replace the head by a fresh one; where there are classes, pool before the last stage."""
-        super().reset_classifier(num_classes, global_pool, batch_norm, dropout, keep_norm)
-        if num_classes:
-            self.pools = self.num_layers - 1
-
     @property
     def num_layers(self) -> int:
         """Stages."""
@@ -199,6 +185,11 @@ class Hierarchy(Encoder):
     def usual_layers(self) -> list[int]:
         """Stages whose features are wanted where none are named: all, for scales differ."""
         return list(range(self.num_layers))
+
+    @property
+    def pools(self) -> int:
+        """How often tokens are pooled."""
+        return self.num_layers - (1 if self.tuned else 2)
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:

@@ -103,11 +103,11 @@ def load_with_report(
     if not with_decoder:
         for key in [key for key in state if key.startswith("decoder.")]:
             del state[key]
+    model = model_file(name).build(config, masker)
     if encoder_only:
-        _drop_rest(found, report)
+        _drop_rest(found, model, report)
     elif not any(key.startswith("decoder.") for key in state):
         encoder_only = True
-    model = model_file(name).build(config, masker)
     with torch.device("meta"):
         before = model_file(name).build(model_config(name, **settings))
     fit(before, model, state, report)
@@ -123,11 +123,12 @@ def load_with_report(
     return Loaded(result, name, config, report, recipe)
 
 
-def _drop_rest(found: Found, report: Report) -> None:
+def _drop_rest(found: Found, model: nn.Module, report: Report) -> None:
     """Keep the encoder alone; the norm of a head that pooled the mean takes its own one's place."""
+    mine = model.state_dict()
     for part in ("weight", "bias"):
         ours, head = f"encoder.norm.{part}", f"encoder.head.norm.{part}"
-        if ours not in found.state and head in found.state:
+        if ours in mine and ours not in found.state and head in found.state:
             found.state[ours] = found.state.pop(head)
             report.notes.append(f"{ours} is that of the head, which followed the pooling")
     rest = [key for key in found.state if not key.startswith("encoder.")]
@@ -135,14 +136,15 @@ def _drop_rest(found: Found, report: Report) -> None:
     report.left_out += rest
     for key in rest:
         del found.state[key]
-    found.recipe.pop("head", None)
+    if found.recipe.pop("head", None):
+        found.recipe["tuned"] = True
 
 
 def assemble(
     model: MaskedAutoencoder, recipe: dict[str, Any], encoder_only: bool, source: str
 ) -> MaskedAutoencoder | EncoderOnly | Classifier:
     """The model, or of its parts the one that a file holds; it remembers the recipe."""
-    model.encoder.recipe = recipe
+    model.encoder.recipe, model.encoder.tuned = recipe, bool(recipe.get("tuned"))
     if encoder_only and "head" in recipe:
         head = dict(recipe["head"])
         pool, batch_norm = head.pop("pool"), head.pop("batch_norm")
