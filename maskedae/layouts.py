@@ -45,6 +45,9 @@ class Layout:
     left_out: tuple[str, ...] = ()  # theirs that we have no use for
     # What else tells the files of two systems with the same names apart; config.json goes along.
     tells: Callable[[Mapping[str, Tensor], Mapping[str, Any]], bool] | None = None
+    # Where their numbers are not ours: what gives their names our numbers, and the way back.
+    flat: Callable[[State], State] | None = None
+    nested: Callable[[State], State] | None = None
 
     def fits(self, state: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> bool:
         """Whether a file is of this layout, by its names and what config.json says beside it."""
@@ -55,6 +58,7 @@ class Layout:
     def to_ours(self, state: State) -> tuple[State, list[str]]:
         """Weights under our names, and what was left out. What is not known keeps its name."""
         renamed, left_out, thirds = State(), list[str](), dict[str, dict[int, str]]()
+        state = self.flat(state) if self.flat else state
         for name, tensor in state.items():
             ours, third = self._ours(name)
             if third is not None:
@@ -81,7 +85,7 @@ class Layout:
             theirs = self._theirs(name)
             parts = (tensor,) if len(theirs) == 1 else tensor.chunk(len(theirs))
             renamed |= zip(theirs, parts, strict=True)
-        return renamed
+        return self.nested(renamed) if self.nested else renamed
 
     def _ours(self, name: str) -> tuple[str, int | None]:
         for ours, theirs in self.names:

@@ -214,11 +214,15 @@ class WindowPositions(nn.Module):
         """Rows of the prefix tokens, of which there are none: (1, 0, D)."""
         return self.table.flatten(2).transpose(1, 2)[:, :0]
 
-    def forward(self, index: Tensor | None = None) -> Tensor:
-        """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
+    def plane(self) -> Tensor:
+        """Codes of places in the last two axes, as one table: (1, N', D)."""
         whole = self.spread0 @ self.table @ self.spread1.T  # type: ignore[operator]
         repeats = [n // side for n, side in zip(whole.shape[2:], self.tile.shape[2:], strict=True)]
-        rows = (whole + self.tile.tile(repeats)).flatten(2).transpose(1, 2)
+        return (whole + self.tile.tile(repeats)).flatten(2).transpose(1, 2)
+
+    def forward(self, index: Tensor | None = None) -> Tensor:
+        """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
+        rows = self.plane()
         if self.along is not None:
             rows = (self.along[:, :, None] + rows[:, None]).flatten(1, 2)
         return _rows(rows, 0, index)

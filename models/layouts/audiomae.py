@@ -13,6 +13,7 @@ from maskedae.exporting import Model, Written
 from maskedae.layouts import Facts, Foreign, Layout, State
 from maskedae.models.audiomae import DATA
 from maskedae.models.layouts import clips, mae_facts, mae_official, mae_timm
+from maskedae.models.layouts.hiera_names import widens
 from maskedae.models.layouts.mae_facts import Told, guess, has_decoder, refuse
 from maskedae.patches import grid_of
 from maskedae.positions import sincos
@@ -45,11 +46,12 @@ def coded(table: Tensor) -> tuple[int, int] | None:
 def of_sounds(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> bool:
     """Whether weights under the names of image MAEs are made for sounds.
 
-    They have one channel, and a local decoder; else 128 bands and another number of frames by
-    config.json; else codes of a grid that has eight bands, or is cut off one, and is no square;
-    else, if codes have changed, 512 of them. So 128 frames alone may be taken for an image.
+    They have one channel, tokens of one width, and a local decoder; else 128 bands and another
+    number of frames by config.json; else codes of a grid that has eight bands, or is cut off one,
+    and is no square; else, if codes have changed, 512 of them. So 128 frames alone may be taken for
+    an image.
     """
-    if state[KERNEL].shape[1] != 1 or TABLE not in state:
+    if state[KERNEL].shape[1] != 1 or TABLE not in state or widens(state, config):
         return False
     if "decoder_blocks.0.attn.tau" in state:
         return True
