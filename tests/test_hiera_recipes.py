@@ -102,10 +102,10 @@ def test_every_published_recipe_is_looked_at():
 
 
 @pytest.mark.parametrize("name", [n for n in recipe_names() if "hiera" in n and "tune" not in n])
-def test_more_is_hidden_than_visible(name):
+def test_half_of_the_units_or_more_are_hidden(name):
     recipe = made(name)
     config, steps = recipe.model, model_file(recipe.model_name).STEPS
     pooled = [step ** (len(config.stages) - 1) for step in steps]
     unit = [side * n for side, n in zip(config.stride, pooled, strict=True)]
     mask = recipe.masker(1, tuple(map(floordiv, config.size, unit)))
-    assert mask.hidden.shape[1] > mask.visible.shape[1] > 1
+    assert mask.hidden.shape[1] >= mask.visible.shape[1] > 1
