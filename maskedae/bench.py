@@ -23,7 +23,7 @@ from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.sampling import MicroBatches, Plan
 from maskedae.stepping import Stepper, make_accelerator, share_of_cores
-from maskedae.transformer import set_checkpointing
+from maskedae.transformer import set_checkpointing, set_drop_path
 from maskedae.zoo import create_model
 
 MOST, LARGEST = 64, 2**23  # samples and values of a micro-batch on a CPU, if none is given
@@ -117,8 +117,9 @@ class Bench:
         torch.manual_seed(self.train.seed)
         model = build(recipe)
         set_checkpointing(model, self.train.checkpointing)
+        set_drop_path(model.encoder, recipe.train.drop_path)
         suit(model, recipe.data)
-        self.task = Pretraining(model, recipe.data, drop_path=recipe.train.drop_path)
+        self.task = Pretraining(model, recipe.data)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
         rooted = getattr(recipe.data, "root", None)

@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
 from maskedae.masking import Mask
-from maskedae.transformer import set_checkpointing
+from maskedae.patches import PatchEmbed
+from maskedae.positions import Places
+from maskedae.stages import Stages
+from maskedae.transformer import Blocks, set_checkpointing
+from maskedae.units import UnitEmbed
 
 POOLS: dict[str, Pool] = {"mean": "mean", "class": "class", "avg": "mean", "token": "class"}
 Latent = Tensor | list[Tensor]  # tokens, or those at the end of every stage
@@ -24,9 +28,9 @@ class Encoder(nn.Module, ABC):
 
     layer: ClassVar[str]  # what a layer is called whose output is a feature
     takes_ragged: ClassVar[bool] = True  # whether signals may end early
-    embed: Any
-    positions: Any
-    blocks: nn.ModuleList
+    embed: PatchEmbed | UnitEmbed
+    positions: Places
+    blocks: Blocks | Stages
     norm: nn.Module
     head: Head
 
@@ -124,6 +128,22 @@ class Encoder(nn.Module, ABC):
         `indices` names layers, from the end if negative; a number stands for the last that many,
         None for all. The options and the result are those of timm's method of that name.
         """
+
+    def told(
+        self,
+        kept: list[Tensor],
+        grids: list[tuple[int, ...]],
+        return_prefix_tokens: bool,
+        output_fmt: Literal["NCHW", "NLC"],
+    ) -> list[Tensor] | list[tuple[Tensor, Tensor]]:
+        """Outputs (B, prefix + N, D) of layers as `forward_intermediates` is asked for them."""
+        maps = [x[:, self.prefix :] for x in kept]
+        if output_fmt == "NCHW":
+            pairs = zip(maps, grids, strict=True)
+            maps = [x.transpose(1, 2).reshape(len(x), -1, *grid) for x, grid in pairs]
+        if not return_prefix_tokens:
+            return maps
+        return [(x, y[:, : self.prefix]) for x, y in zip(maps, kept, strict=True)]
 
     @abstractmethod
     def attended(self, maps: list[Tensor], layer: int) -> Tensor:

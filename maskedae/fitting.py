@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from maskedae.codes import resized
 from maskedae.layouts import State
 from maskedae.patches import PatchEmbed
-from maskedae.positions import Places, resized
+from maskedae.positions import Places
 from maskedae.units import UnitEmbed
 
 
@@ -74,6 +75,9 @@ def fit(before: nn.Module, model: nn.Module, state: State, report: Report) -> No
 
 
 def _fit_positions(name: str, was: Places, part: Places, state: State, report: Report) -> None:
+    if type(was) is not type(part):
+        kinds = f"{type(was).__name__} in the file, {type(part).__name__} in the model"
+        raise ValueError(f"{name}: {kinds}; the model's setting for positions has to be the file's")
     if was.grid == part.grid:
         return
     rows = {key: len(table[0]) for key, table in was.state_dict().items()}

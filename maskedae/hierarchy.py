@@ -4,6 +4,7 @@ import math
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.encoder import Encoder, Intermediates
@@ -98,28 +99,31 @@ class Hierarchy(Encoder):
         signal: Tensor,
         visible: Tensor | None = None,
         noise: Tensor | None = None,
-        last: int | None = None,
+        pools: int | None = None,
+        count: int | None = None,
     ) -> list[Tensor]:
-        """Tokens at the end of every stage, or up to the `last`: (B, V, L, D) each."""
+        """Tokens at the end of every stage, or of so many: (B, V, L, D) each.
+
+        They are pooled `pools` times, if that is given.
+        """
         paths = None if noise is None else noise[:, : 2 * self.depth]
-        share = math.prod(self.embed.steps)
-        shares = [share if 0 < stage <= self.pools else 1 for stage in range(self.num_layers)]
-        stop = None if last is None else last + 1
-        return self.blocks(self.tokens(signal, visible), shares[:stop], paths)
+        share, pools = math.prod(self.embed.steps), self.pools if pools is None else pools
+        shares = [share if 0 < stage <= pools else 1 for stage in range(self.num_layers)]
+        return self.blocks(self.tokens(signal, visible), shares[:count], paths)
 
     def latent(
         self, signal: Tensor, visible: Tensor | None = None, noise: Tensor | None = None
     ) -> list[Tensor]:
-        """Tokens at the end of every stage."""
-        return self.stages(signal, visible, noise)
+        """Tokens at the end of every stage, pooled as in pre-training."""
+        return self.stages(signal, visible, noise, pools=self.num_layers - 2)
 
     def forward_features(
         self, signal: Tensor, visible: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """Normalised tokens of the last stage: (B, C, *size), (B, V) -> (B, .., D).
 
-        Those of all units stand in the order of the grid, those of visible ones in that of
-        `patches`. `noise` (B, noise_size) says which paths are dropped; else chance does.
+        Those of all units stand in the order of the grid, those of visible ones in that of the
+        units. `noise` (B, noise_size) says which paths are dropped; else chance does.
         """
         tokens = self.norm(self.stages(signal, visible, noise)[-1])
         return tokens.flatten(1, 2) if visible is not None else self._in_order(tokens, self.pools)
@@ -140,34 +144,33 @@ class Hierarchy(Encoder):
     ) -> Intermediates:
         """Tokens at the end of chosen stages, as feature maps (B, D, *grid) or as (B, N, D).
 
-        As pre-trained, the last two stages have one resolution; when `tuned`, as in
-        classifiers, there are four scales for a feature pyramid.
+        As pre-trained, the last two stages have one resolution; when `tuned`, as in classifiers,
+        there are four scales for a feature pyramid.
         """
         chosen = sorted(set(self.chosen(indices)))
-        ends = self.stages(signal, last=chosen[-1] if stop_early else None)
-        kept = [self._in_order(ends[stage], min(stage, self.pools)) for stage in chosen]
-        if norm:
-            kept = [nn.functional.layer_norm(x, x.shape[-1:], eps=self.eps) for x in kept]
-        maps = kept
-        if output_fmt == "NCHW":
-            grids = [self._grid(min(stage, self.pools)) for stage in chosen]
-            maps = [
-                x.transpose(1, 2).reshape(len(x), -1, *grid)
-                for x, grid in zip(kept, grids, strict=True)
-            ]
-        if return_prefix_tokens:
-            pairs = [(m, x[:, :0]) for m, x in zip(maps, kept, strict=True)]
-            return pairs if intermediates_only else (self._final(ends), pairs)  # type: ignore[return-value]
-        return maps if intermediates_only else (self._final(ends), maps)
+        ends = self.stages(signal, count=chosen[-1] + 1 if stop_early else None)
+        kept = [self._in_order(ends[stage], self._pooled(stage)) for stage in chosen]
+        kept = [self._normed(x) for x in kept] if norm else kept
+        grids = [self._grid(self._pooled(stage)) for stage in chosen]
+        found = self.told(kept, grids, return_prefix_tokens, output_fmt)
+        last = self._in_order(ends[-1], self._pooled(len(ends) - 1))
+        return found if intermediates_only else (self._normed(last), found)  # type: ignore[return-value]
 
-    def _final(self, ends: list[Tensor]) -> Tensor:
-        return self._in_order(self.norm(ends[-1]), self.pools)
+    def _pooled(self, stage: int) -> int:
+        """How often the tokens at the end of a stage have been pooled."""
+        return min(stage, self.pools)
+
+    def _normed(self, x: Tensor) -> Tensor:
+        """What the norm of the tokens makes of those of any stage, for it depends on no width."""
+        if isinstance(self.norm, nn.Identity):
+            return x
+        return F.layer_norm(x, x.shape[-1:], eps=self.eps)
 
     def attended(self, maps: list[Tensor], layer: int) -> Tensor:
         """Where every head of the last block of a stage looks: (B, heads, *grid)."""
         depths = self.blocks.depths
         # The first block of a stage looks at tokens that are not pooled yet.
-        pools = min(layer - (layer > 0 and depths[layer] == 1), self.pools)
+        pools = self._pooled(layer - (layer > 0 and depths[layer] == 1))
         number = sum(depths[: layer + 1]) - 1
         block: Any = self.blocks[number]
         if block.attn.within:
@@ -199,7 +202,7 @@ class Hierarchy(Encoder):
             {
                 "module": f"blocks.{end}",
                 "num_chs": self.width // 2 ** (self.num_layers - 1 - stage),
-                "reduction": self.size[-1] // self._grid(min(stage, self.pools))[-1],
+                "reduction": self.size[-1] // self._grid(self._pooled(stage))[-1],
             }
             for stage, end in enumerate(ends)
         ]

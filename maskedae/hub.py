@@ -36,7 +36,7 @@ class Hub(ModelHubMixin, library_name="maskedae"):
                 "this model does not know how it was built; those that create_model and load "
                 "return do, and so do classifiers on their encoders"
             )
-        own, gone = self.sections(), {"head", "masker"}
+        own, gone = self.sections(), {"head", "masker", "tuned"}
         if ("head" in stored) != ("head" in own):
             gone.add("results")  # of what was trained before this head
         return {**{name: part for name, part in stored.items() if name not in gone}, **own}

@@ -7,6 +7,7 @@ from maskedae.encoder import Encoder
 from maskedae.fitting import Report, fill, fit_kernel
 from maskedae.layouts import State
 from maskedae.patches import PatchEmbed
+from maskedae.positions import FixedPositions, Positions, WindowPositions
 from maskedae.units import UnitEmbed
 
 
@@ -53,10 +54,14 @@ def begin(state: State, still: Encoder, moving: Encoder, report: Report) -> None
     """Give the positions in `state` a new axis, where those of the new encoder are stored."""
     stored = [name for name in state if name.startswith("positions.")]
     tables = {name.removeprefix("positions."): state.pop(name) for name in stored}
-    old, new = still.positions.grid, moving.positions.grid
-    if not moving.positions.state_dict():
-        report.notes.append(f"computed anew: positions for {new}")
+    ours, theirs = still.positions, moving.positions
+    if not theirs.state_dict():
+        report.notes.append(f"computed anew: positions for {theirs.grid}")
     elif tables:
-        fitted = moving.positions.begin(tables, old)
+        windowed = isinstance(ours, WindowPositions), isinstance(theirs, WindowPositions)
+        if isinstance(theirs, (Positions, FixedPositions)) or windowed[0] != windowed[1]:
+            kinds = f"{type(ours).__name__} and {type(theirs).__name__}"
+            raise ValueError(f"the two models are of other builds: {kinds}: {report}")
+        fitted = theirs.begin(tables, ours.grid)
         state |= {f"positions.{name}": table for name, table in fitted.items()}
-        report.resized.append(f"separated: positions of {old} for {new}, bicubic")
+        report.resized.append(f"separated: positions of {ours.grid} for {theirs.grid}, bicubic")

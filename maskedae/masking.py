@@ -68,9 +68,11 @@ def draw_noise(
 ) -> Tensor:
     """Noise as given, checked, or fresh noise: (B, N)."""
     shape = (batch, math.prod(grid))
+    if noise is None and generator is None:
+        return torch.rand(shape)
     if noise is None:
-        device = generator.device if generator else None
-        return torch.rand(shape, generator=generator, device=device)
+        assert generator is not None
+        return torch.rand(shape, generator=generator, device=generator.device)
     if noise.shape != shape:
         raise ValueError(f"noise of shape {tuple(noise.shape)} for {shape} patches")
     return noise

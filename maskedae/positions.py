@@ -4,48 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskedae.codes import drawn, resample, resized, rows_of, sincos, sinusoid, stretch_line
 from maskedae.layouts import State
-
-
-def sincos(grid: tuple[int, ...], width: int) -> Tensor:
-    """Fixed sine-cosine codes of every patch, row-major: (N, D) (arXiv:2111.06377, official code).
-
-    Every axis has an equal share of the width, the last axis first: sines, then cosines, of its
-    place times 10000^(-k / n). What does not divide evenly stays zero.
-    """
-    pairs = width // (2 * len(grid))
-    rates = 10000.0 ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
-    places = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
-    angles = [place.flatten()[:, None] * rates for place in reversed(places)]
-    codes = torch.cat([code for angle in angles for code in (angle.sin(), angle.cos())], dim=1)
-    return F.pad(codes, (0, width - codes.shape[1])).float()
-
-
-def sinusoid(rows: int, width: int) -> Tensor:
-    """Fixed codes of a row of places: (N, D) (arXiv:1706.03762, section 3.5).
-
-    Sine and cosine take turns, of the place times 10000^(-2k / D).
-    """
-    rates = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
-    angles = torch.arange(rows, dtype=torch.float64)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].float()
-
-
-def resample(table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
-    """Stretch a position table over another grid: (N, D) -> (N', D).
-
-    Cubic along every axis, which on two axes is the published bicubic resize.
-    """
-    if len(old) != len(new):
-        raise ValueError(f"a position table for {len(old)} axes cannot serve a grid of {new}")
-    table = table.reshape(*old, -1)
-    for axis, (before, after) in enumerate(zip(old, new, strict=True)):
-        if before != after:
-            lines = table.movedim(axis, -1)
-            flat = lines.reshape(1, -1, before, 1).float()
-            flat = F.interpolate(flat, (after, 1), mode="bicubic", align_corners=False)
-            table = flat.to(table.dtype).reshape(*lines.shape[:-1], after).movedim(-1, axis)
-    return table.flatten(0, len(new) - 1)
 
 
 class Positions(nn.Module):
@@ -93,7 +53,7 @@ class Positions(nn.Module):
 
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
-        return _rows(self.table, self.prefix, index)
+        return rows_of(self.table, self.prefix, index)
 
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
@@ -129,7 +89,7 @@ class FixedPositions(nn.Module):
 
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
-        return _rows(self.table, self.prefix, index)
+        return rows_of(self.table, self.prefix, index)
 
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
@@ -157,9 +117,9 @@ class SeparablePositions(nn.Module):
     def __init__(self, grid: tuple[int, ...], width: int, prefix: int = 0) -> None:
         super().__init__()
         self.grid, self.prefix = grid, prefix
-        self.along = _learned(grid[0], width)
-        self.across = _learned(torch.Size(grid[1:]).numel(), width)
-        self.prefix_table = _learned(prefix, width) if prefix else None
+        self.along = drawn(1, grid[0], width)
+        self.across = drawn(1, torch.Size(grid[1:]).numel(), width)
+        self.prefix_table = drawn(1, prefix, width) if prefix else None
 
     def prefixed(self) -> Tensor:
         """Rows of the prefix tokens: (1, prefix, D)."""
@@ -168,7 +128,7 @@ class SeparablePositions(nn.Module):
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
         rows = (self.along[:, :, None] + self.across[:, None]).flatten(1, 2)
-        return _rows(rows, 0, index)
+        return rows_of(rows, 0, index)
 
     def begin(self, tables: State, old: tuple[int, ...]) -> State:
         """Tables by those of a grid without the first axis, along which nothing is added."""
@@ -186,7 +146,7 @@ class SeparablePositions(nn.Module):
 
     def stretch(self, tables: State, old: tuple[int, ...]) -> State:
         """The tables of another grid for this one; a line between places, as few are learned."""
-        along = _stretch_line(tables["along"], self.grid[0])
+        along = stretch_line(tables["along"], self.grid[0])
         across = resample(tables["across"][0], old[1:], self.grid[1:]).unsqueeze(0)
         return {**tables, "along": along, "across": across}
 
@@ -204,9 +164,9 @@ class WindowPositions(nn.Module):
         self.grid, self.prefix = grid, 0
         plane, sides = grid[-2:], unit[-2:]
         coarse = tuple(2 * n // side for n, side in zip(plane, sides, strict=True))
-        self.table = nn.Parameter(_drawn(1, width, *coarse))
-        self.tile = nn.Parameter(_drawn(1, width, *sides))
-        self.along = nn.Parameter(_drawn(1, grid[0], width)) if len(grid) == 3 else None
+        self.table = drawn(1, width, *coarse)
+        self.tile = drawn(1, width, *sides)
+        self.along = drawn(1, grid[0], width) if len(grid) == 3 else None
         for axis, (few, many) in enumerate(zip(coarse, plane, strict=True)):
             self.register_buffer(f"spread{axis}", resized(few, many), persistent=False)
 
@@ -225,7 +185,7 @@ class WindowPositions(nn.Module):
         rows = self.plane()
         if self.along is not None:
             rows = (self.along[:, :, None] + rows[:, None]).flatten(1, 2)
-        return _rows(rows, 0, index)
+        return rows_of(rows, 0, index)
 
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
@@ -247,34 +207,8 @@ class WindowPositions(nn.Module):
         )
         fitted = {**tables, "table": (down @ table @ across.T).to(tables["table"].dtype)}
         if self.along is not None:
-            fitted["along"] = _stretch_line(tables["along"], self.grid[0])
+            fitted["along"] = stretch_line(tables["along"], self.grid[0])
         return fitted
-
-
-def resized(old: int, new: int) -> Tensor:
-    """What bicubic resizing of a line does to it, as a matrix: (new, old)."""
-    lines = torch.eye(old)[None, None]  # in every column, one place is 1
-    return F.interpolate(lines, (new, old), mode="bicubic", antialias=True)[0, 0]
-
-
-def _stretch_line(table: Tensor, places: int) -> Tensor:
-    """A table of so many places along a line, by the straight way between them: (1, N, D)."""
-    lines = table.float().transpose(1, 2)
-    lines = F.interpolate(lines, places, mode="linear", align_corners=False)
-    return lines.transpose(1, 2).to(table.dtype)
-
-
-def _rows(table: Tensor, prefix: int, index: Tensor | None) -> Tensor:
-    rows = table[:, prefix:]
-    return rows if index is None else F.embedding(index, rows[0])
-
-
-def _learned(rows: int, width: int) -> nn.Parameter:
-    return nn.Parameter(_drawn(1, rows, width))
-
-
-def _drawn(*shape: int) -> Tensor:
-    return nn.init.trunc_normal_(torch.empty(shape), std=0.02)
 
 
 Places = Positions | SeparablePositions | FixedPositions | WindowPositions

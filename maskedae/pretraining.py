@@ -34,12 +34,11 @@ class Pretraining:
         bank: Source | None = None,
         queries: Source | None = None,
         workers: int = 0,
-        drop_path: float = 0.0,
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
-        set_drop_path(model.encoder, drop_path)
         self.workers = workers  # that read what is scored
-        masks, paths = model.noise_size, model.encoder.noise_size if drop_path else 0
+        drops = model.encoder.blocks.drop_path
+        masks, paths = model.noise_size, model.encoder.noise_size if drops else 0
         self.ends = [masks, masks + paths]  # of numbers for masks, and for paths that are dropped
         self.noise_size = masks + paths + data.noise_size
 
@@ -126,11 +125,12 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
+    set_drop_path(model.encoder, recipe.train.drop_path)
     suit(model, recipe.data)
     data, shape = recipe.data, recipe.model.shape
     bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
     workers = share_of_cores(recipe.train, accelerator.num_processes)
-    task = Pretraining(model, data, bank, queries, workers, recipe.train.drop_path)
+    task = Pretraining(model, data, bank, queries, workers)
     # What cannot be masked, attended to or cut should be told before the folder is touched.
     model.draw_mask(1)
     try_model(model, accelerator)

@@ -65,7 +65,8 @@ class UnitBlock(nn.Module):
         `keep` (B, 2) scales what attention and MLP add, to nothing where a path is dropped.
         """
         normed = self.norm1(x)
-        kept = x if self.proj is None else pooled(self.proj(normed), share)
+        # In mixed precision a linear map is not as precise as what the blocks add up should be.
+        kept = x if self.proj is None else pooled(self.proj(normed), share).to(x.dtype)
         if keep is None:
             x = kept + self.attn(normed, share)
             return x + self.mlp(self.norm2(x))

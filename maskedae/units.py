@@ -102,18 +102,20 @@ class UnitEmbed(nn.Module):
 
     def _pieces(self, signal: Tensor, index: Tensor) -> Tensor:
         """Chosen units with the edges that kernels reach: (B, C, *size) -> (B, K, C, *piece)."""
-        seen = signal.new_zeros(len(signal), math.prod(self.units)).scatter(1, index, 1.0)
-        seen = seen.view(-1, 1, *self.units)
+        shape = (len(signal), math.prod(self.units))
+        none = torch.zeros(shape, dtype=torch.bool, device=signal.device)
+        seen = none.scatter(1, index, True).view(-1, 1, *self.units)
         for axis, side in enumerate(self.sides, start=2):
             seen = seen.repeat_interleave(side, dim=axis)
         kernel = self.weight.shape[2:]
         ends: list[int] = []
         for k, s in zip(reversed(kernel), reversed(self.stride), strict=True):
             ends += [k // 2, max(k - k // 2 - s, 0)]
-        pieces = F.pad(signal * seen, ends)
+        pieces = F.pad(torch.where(seen, signal, 0.0), ends)
         for axis, (side, k, s) in enumerate(zip(self.sides, kernel, self.stride, strict=True), 2):
             pieces = pieces.unfold(axis, side + k - s, side)
         axes = len(self.units)
         units_first = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
-        pieces = pieces.permute(units_first).flatten(1, axes)
-        return pieces[torch.arange(len(index), device=index.device)[:, None], index]
+        where = torch.unravel_index(index, self.units)
+        samples = torch.arange(len(index), device=index.device)[:, None]
+        return pieces.permute(units_first)[(samples, *where)]

@@ -88,7 +88,7 @@ class VisionTransformer(Encoder):
         """The share of the patches of signals that a mask hides."""
         present = self.present(signal)
         if present is None:
-            return mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
+            return super().share_hidden(mask, signal)
         return float(present.gather(1, mask.hidden).sum() / present.sum())
 
     def settle(self, mask: Mask, signal: Tensor) -> Mask:
@@ -141,13 +141,10 @@ class VisionTransformer(Encoder):
             x = self.blocks.step(number, x, keeps, bias=bias)
             if number in chosen:
                 kept.append(blank(self.norm(x) if norm else x, present))
-        maps = [y[:, self.prefix :] for y in kept]
-        if output_fmt == "NCHW":
-            maps = [y.transpose(1, 2).unflatten(2, self.grid) for y in maps]
-        if return_prefix_tokens:
-            pairs = [(m, y[:, : self.prefix]) for m, y in zip(maps, kept, strict=True)]
-            return pairs if intermediates_only else (blank(self.norm(x), present), pairs)  # type: ignore[return-value]
-        return maps if intermediates_only else (blank(self.norm(x), present), maps)
+        found = self.told(kept, [self.grid] * len(kept), return_prefix_tokens, output_fmt)
+        if intermediates_only:
+            return found
+        return blank(self.norm(x), present), found  # type: ignore[return-value]
 
     def attended(self, maps: list[Tensor], layer: int) -> Tensor:
         """Where every head of a block looks: (B, heads, *grid)."""

@@ -33,6 +33,10 @@ class EncoderOnly(nn.Module, Hub):
         super().__init__()
         self.encoder, self.source = encoder, source
 
+    def sections(self) -> dict[str, Any]:
+        """Whether the encoder works as in a classifier."""
+        return {"tuned": True} if self.encoder.tuned else {}
+
     def forward(self, *_: Any, **__: Any) -> None:
         """Raises ValueError: it takes a decoder to imagine."""
         raise ValueError(self.reason)

@@ -14,6 +14,7 @@ from maskedae import create_model
 from maskedae.cli import main
 from maskedae.datasets.films.films import open_film
 from maskedae.datasets.films.writing import write_film
+from maskedae.recipe import find_recipe
 
 TINY = ["--model.width=8", "--model.heads=1", "--model.stages=[1, 1, 2, 1]"]
 TINY += ["--model.decoder_width=16", "--model.decoder_depth=1", "--model.decoder_heads=2"]
@@ -253,6 +254,6 @@ def test_quickstart_takes_hiera_for_pictures(tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(quickstart, "pretrain", lambda command: asked.append(command) or 1)
     assert main(["quickstart", "--model", "hiera", "--out", str(tmp_path / "run")]) == 1
-    assert asked[0][0] == "quickstart_hiera"
+    assert asked[0][0] == "quickstart_hiera" and find_recipe(asked[0][0]).is_file()
     assert main(["quickstart", "video", "--model", "hiera", "--out", str(tmp_path / "no")]) == 1
     assert "leave out video" in capsys.readouterr().err and len(asked) == 1

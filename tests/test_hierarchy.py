@@ -1,6 +1,8 @@
 """Hiera as an encoder: what must be true of it beyond what is true of any masked autoencoder."""
 
+import copy
 import math
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -9,12 +11,16 @@ from torch.testing import assert_close
 
 import maskedae
 from maskedae import Mask, RandomMasker, create_model, list_models
+from maskedae.answers import Answers
 from maskedae.attention import record_maps, set_kernel
+from maskedae.classifier import Classifier
 from maskedae.masking import take
+from maskedae.optim import adamw
 from maskedae.patches import patchify, unpatchify
 from maskedae.ragged import suit
 from maskedae.transformer import set_checkpointing, set_drop_path
 from maskedae.units import places
+from maskedae.weights import EncoderOnly, load_with_report
 from maskedae.zoo import model_config
 
 SMALL = {
@@ -125,6 +131,43 @@ def test_imagining_is_blind_to_what_is_hidden(case):
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_hidden_values_may_be_anything(case):
+    """What is drawn as hidden is NaN, and nothing may come of that."""
+    model, x = case
+    mask = model.draw_mask(2)
+    blind = model.encoder.hide(x, mask)
+    assert blind.isnan().any()
+    pairs = zip(*(model.encoder.latent(s, mask.visible) for s in (x, blind)), strict=True)
+    assert all(seen.equal(found) for seen, found in pairs)
+
+
+@torch.no_grad()
+def test_an_encoder_that_works_as_in_a_classifier_is_pre_trained_as_before(case, tmp_path):
+    model, x = case
+    mask = model.draw_mask(2)
+    before, tokens = model(x, mask=mask), model.encoder(x)
+    model.encoder.tuned = True
+    after = model(x, mask=mask)
+    assert after.loss.equal(before.loss) and after.prediction.equal(before.prediction)
+    assert model.encoder(x).shape[1] < tokens.shape[1]
+    EncoderOnly(model.encoder, "here").save_pretrained(tmp_path)
+    loaded = load_with_report(tmp_path)
+    assert loaded.model.encoder.tuned and loaded.model.encoder(x).equal(model.encoder(x))
+    model.encoder.tuned = False
+    EncoderOnly(model.encoder, "here").save_pretrained(tmp_path)
+    assert "tuned" not in load_with_report(tmp_path).recipe
+
+
+@pytest.mark.parametrize("asked", ["windowed", "published"])
+def test_positions_of_another_kind_are_refused_in_words(tmp_path, asked):
+    other = {"windowed": "published", "published": "windowed"}[asked]
+    create_model(IMAGE, size=(64, 64), positions=other, **SMALL).save_pretrained(tmp_path)
+    for size in ((64, 64), (96, 64)):
+        with pytest.raises(ValueError, match="setting for positions has to be the file's"):
+            maskedae.load(tmp_path, positions=asked, size=size)
+
+
 def test_the_order_of_units_does_not_matter(case):
     model, x = case
     mask = model.draw_mask(2)
@@ -227,6 +270,10 @@ def test_stopping_early_gives_the_same_and_computes_less(model):
     assert not calls
     late = encoder.forward_intermediates(x, **options)
     assert calls and all(a.equal(b) for a, b in zip(early, late, strict=True))
+    for tuned in (False, True):
+        encoder.tuned = tuned
+        last, maps = encoder.forward_intermediates(x, [1], stop_early=True, norm=True)
+        assert last.equal(maps[0].flatten(2).transpose(1, 2))
     with pytest.raises(ValueError, match="there is no stage 4: the encoder has 0 to 3"):
         encoder.forward_intermediates(x, [4])
 
@@ -343,13 +390,15 @@ def test_checkpointing_changes_no_gradient(model):
     assert all(p.grad.equal(kept[name]) for name, p in model.named_parameters())
 
 
-def test_half_precision_runs(case):
+@pytest.mark.parametrize("rate", [0, 1e-9])
+def test_half_precision_runs_and_adds_up_in_full(case, rate):
     model, x = case
     mask = model.draw_mask(2)
     exact = model(x, mask=mask).loss
-    set_drop_path(model.encoder, 1e-9)
+    set_drop_path(model.encoder, rate)
     with torch.autocast("cpu", torch.bfloat16):
         out = model(x, mask=mask)
+        assert all(end.dtype == torch.float32 for end in model.encoder.stages(x, mask.visible))
     out.loss.backward()
     assert out.loss.dtype == torch.float32 and torch.isclose(out.loss, exact, rtol=0.02)
     assert all(p.grad.isfinite().all() for p in model.parameters())
@@ -372,6 +421,16 @@ def test_a_classifier_pools_once_more_and_drops_its_head(model):
 def test_layers_for_decay_are_blocks_and_tables_are_spared(case):
     model, _ = case
     encoder = model.encoder
+    classifier = Classifier(copy.deepcopy(encoder), Answers("class", tuple("abc")))
+    names = {parameter: name for name, parameter in classifier.named_parameters()}
+    for group in adamw(classifier, 0.05, (0.9, 0.999), 0.5).param_groups:
+        for name in (names[parameter] for parameter in group["params"]):
+            block = re.match(r"encoder\.blocks\.(\d+)", name)
+            above = classifier.encoder.depth - int(block[1]) if block else 0
+            if name.startswith(("encoder.embed", "encoder.positions")):
+                above = classifier.encoder.depth + 1
+            assert group["lr_scale"] == 0.5**above, name
+            assert "positions" not in name or group["weight_decay"] == 0
     spared = {name for name, p in encoder.named_parameters() if name.startswith("positions.")}
     assert spared and spared == encoder.no_weight_decay() - {"class_token"}
     assert {f"encoder.{name}" for name in spared} == set(model.undecayed)

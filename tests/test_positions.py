@@ -3,14 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from maskedae.positions import (
-    FixedPositions,
-    Positions,
-    SeparablePositions,
-    WindowPositions,
-    resample,
-    sincos,
-)
+from maskedae.codes import resample, sincos
+from maskedae.positions import FixedPositions, Positions, SeparablePositions, WindowPositions
 
 
 @pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])

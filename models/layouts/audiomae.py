@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from maskedae.answers import Answers
+from maskedae.codes import sincos
 from maskedae.exporting import Model, Written
 from maskedae.layouts import Facts, Foreign, Layout, State
 from maskedae.models.audiomae import DATA
@@ -16,7 +17,6 @@ from maskedae.models.layouts import clips, mae_facts, mae_official, mae_timm
 from maskedae.models.layouts.hiera_names import widens
 from maskedae.models.layouts.mae_facts import Told, guess, has_decoder, refuse
 from maskedae.patches import grid_of
-from maskedae.positions import sincos
 
 BANDS, FRAMES = 128, 1024  # as published
 PATCH, OVERLAPPING = (16, 16), (10, 10)

@@ -12,10 +12,10 @@ from maskedae import create_model, list_models
 from maskedae.answers import Answers
 from maskedae.bands import BandMasker
 from maskedae.classifier import Classifier
+from maskedae.codes import sincos
 from maskedae.flops import encoder_flops
 from maskedae.masking import RandomMasker
 from maskedae.models.layouts.audiomae import OFFICIAL
-from maskedae.positions import sincos
 from maskedae.zoo import model_config
 
 sys.path.append(str(Path(__file__).parents[1]))

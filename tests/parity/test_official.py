@@ -10,11 +10,11 @@ import torch
 from maskedae import create_model
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
+from maskedae.codes import sincos
 from maskedae.models.layouts.mae_facts import find_size, measure
 from maskedae.models.layouts.mae_official import OFFICIAL
 from maskedae.optim import learning_rate
 from maskedae.patches import patchify
-from maskedae.positions import sincos
 
 sys.path.append(str(Path(__file__).parents[1]))
 from golden import fill, images, noise  # noqa: E402

@@ -11,11 +11,11 @@ from torch.testing import assert_close
 from maskedae import Mask, create_model, list_models
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
+from maskedae.codes import sinusoid
 from maskedae.models.layouts.clips import without_keys
 from maskedae.models.layouts.videomae_names import NAMED, PRETRAINED
 from maskedae.models.layouts.videomae_transformers import booleans, in_order
 from maskedae.optim import adamw
-from maskedae.positions import sinusoid
 from maskedae.tubes import TubeMasker
 from maskedae.zoo import model_config
 
