@@ -24,8 +24,9 @@ def pretraining_flops(build: Callable[[], MaskedAutoencoder], channels: int) -> 
 
 
 def encoder_flops(build: Callable[[], MaskedAutoencoder], channels: int) -> int:
-    """Operations of the encoder over one whole sample."""
+    """Operations of the encoder over one whole sample, as in a classifier but for its head."""
     model, signal, _ = _on_meta(build, channels)
+    model.encoder.tuned = True
     return count(lambda: model.encoder(signal))
 
 

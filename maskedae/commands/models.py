@@ -11,7 +11,8 @@ USAGE = """usage: maskedae models [PATTERN]
 
 Lists the models whose names match, such as "mae_*": what they take, what of it is hidden as one,
 parameters of the encoder and of the whole, and floating-point operations for one sample: of the
-encoder when it sees all of it, and of a forward pass of pre-training, where most is hidden."""
+encoder when it sees all of it to classify, and of a forward pass of pre-training, where most is
+hidden."""
 
 
 def main(arguments: list[str]) -> int:
