@@ -58,6 +58,7 @@ class MaskedAutoencoder(nn.Module, Hub):
         `paths` (B, encoder.noise_size) says which paths of the encoder are dropped, where any are.
         """
         mask = mask or self.draw_mask(len(signal), noise, generator)
+        self._check(mask, len(signal))
         mask = Mask(*(index.to(signal.device) for index in mask))
         present = self.encoder.present(signal)
         whole = signal
@@ -70,6 +71,16 @@ class MaskedAutoencoder(nn.Module, Hub):
         asked = None if present is None else present.gather(1, mask.hidden)
         loss = squared_error(prediction.float(), target.float(), asked)
         return Output(loss, prediction, mask, {"baseline": patch_mean_error(target, asked)})
+
+    def _check(self, mask: Mask, batch: int) -> None:
+        shown, hidden = (index.shape for index in mask)
+        units = self.noise_size
+        if min(shown[1], hidden[1]) < 1 or shown[1] + hidden[1] != units:
+            raise ValueError(
+                f"a mask shows {shown[1]} and hides {hidden[1]}: some and some of {units} would fit"
+            )
+        if shown[0] != batch or hidden[0] != batch:
+            raise ValueError(f"a mask for {shown[0]} samples came with {batch} of them")
 
     def sections(self) -> dict[str, Any]:
         """The masker, if plain values describe it."""

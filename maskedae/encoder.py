@@ -210,6 +210,8 @@ class Encoder(nn.Module, ABC):
     def chosen(self, indices: int | list[int] | tuple[int, ...] | None) -> list[int]:
         """Numbers of the layers that `indices` names. Raises ValueError where there are none."""
         count = self.num_layers
+        if isinstance(indices, int) and not 0 < indices <= count:
+            raise ValueError(f"the last {indices} of {count} {self.layer}s: 1 to {count} would fit")
         if indices is None or isinstance(indices, int):
             indices = list(range(count - (count if indices is None else indices), count))
         if wrong := [i for i in indices if not -count <= i < count]:

@@ -54,6 +54,8 @@ def num_visible(patches: int, ratio: float) -> int:
 
 def some_visible(visible: int, patches: int, ratio: float) -> int:
     """The number given. Raises ValueError where that is none of the patches, or all of them."""
+    if patches < 2:
+        raise ValueError("one patch or mask unit alone cannot be hidden in part; smaller ones fit")
     if not 0 < visible < patches:
         least, most = math.ceil(1000 / patches) / 1000, math.floor(1000 - 1000 / patches) / 1000
         raise ValueError(

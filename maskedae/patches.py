@@ -133,6 +133,8 @@ class PatchEmbed(nn.Module):
         size: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
+        if channels < 1:
+            raise ValueError(f"signals of {channels} channels; 1 or more would fit")
         self.patch, self.stride, self.size = patch, stride, size
         self.weight = nn.Parameter(torch.empty(width, channels, *patch))
         self.bias = nn.Parameter(torch.empty(width))

@@ -83,6 +83,9 @@ class Stages(nn.ModuleList):
     """
 
     def __init__(self, width: int, heads: int, depths: tuple[int, ...], eps: float = 1e-6) -> None:
+        for name, value in (("width", width), ("number of heads", heads)):
+            if value < 1:
+                raise ValueError(f"a {name} of {value} in the first stage: 1 or more would fit")
         blocks, before = [], width
         for stage, depth in enumerate(depths):
             for number in range(depth):

@@ -21,6 +21,11 @@ class Tower:
     mlp_ratio: float = 4.0
     eps: float = 1e-6  # of the norms
 
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of {getattr(self, name)}: 1 or more would fit")
+
 
 class Mlp(nn.Module):
     """Two linear maps around a GELU."""
@@ -149,7 +154,7 @@ def set_checkpointing(model: nn.Module, on: bool) -> None:
 def set_drop_path(model: nn.Module, rate: float) -> None:
     """Drop paths while training, none in the first block, `rate` in the last."""
     if not 0 <= rate < 1:
-        raise ValueError(f"a drop path of {rate} leaves nothing; a share in [0, 1) would fit")
+        raise ValueError(f"a drop path of {rate}; a share in [0, 1) would fit")
     for module in model.modules():
         if hasattr(module, "drop_path"):
             module.drop_path = rate  # type: ignore[assignment]

@@ -17,8 +17,6 @@ def units_of(size: Sequence[int], unit: Sequence[int]) -> tuple[int, ...]:
     >>> units_of((224, 160), (32, 32))
     (7, 5)
     """
-    if len(size) != len(unit):
-        raise ValueError(f"mask units of {tuple(unit)} are not for signals of {tuple(size)}")
     if any(s % u or s < u for s, u in zip(size, unit, strict=True)):
         fits = tuple(max(round(s / u), 1) * u for s, u in zip(size, unit, strict=True))
         raise ValueError(
@@ -67,6 +65,8 @@ class UnitEmbed(nn.Module):
         times: int,
     ) -> None:
         super().__init__()
+        if channels < 1:
+            raise ValueError(f"signals of {channels} channels; 1 or more would fit")
         if len(kernel) != len(stride) or any(
             k % 2 == 0 or k < s for k, s in zip(kernel, stride, strict=True)
         ):

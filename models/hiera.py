@@ -76,6 +76,7 @@ PAPER, PIPELINE = "2306.00989", "image-classification"  # for model cards
 DATA = "maskedae.datasets.images.Images"  # what looks at these models' signals, if no recipe says
 RATIOS = (0.6, 0.75, 0.9)  # to look at, if none are asked for
 STEPS = (2, 2)  # tokens that pooling makes one, per axis
+KINDS = ("windowed", "published")  # of positions
 
 # Those of the paper, table 2.
 MODELS = {
@@ -96,7 +97,20 @@ def build(config: HieraConfig, masker: Masker | None = None) -> MaskedAutoencode
 
 
 def predicted(config: Any, steps: tuple[int, ...]) -> tuple[int, ...]:
-    """Sides of the patches that are predicted: what is pooled to one token in pre-training."""
+    """Sides of the patches that are predicted: what is pooled to one token in pre-training.
+
+    Raises ValueError where settings are for signals of other axes, or not above zero.
+    """
+    for name in ("size", "kernel", "stride"):
+        sides = getattr(config, name)
+        if len(sides) != len(steps):
+            kind = "images" if len(steps) == 2 else "clips"
+            raise ValueError(
+                f"a {name} of {sides} has {len(sides)} sides, and this model takes {kind}: "
+                f"{len(steps)} would fit, as in a recipe of {kind}"
+            )
+        if min(sides) < 1:
+            raise ValueError(f"a {name} of {sides}: sides of 1 or more would fit")
     if len(config.stages) < 2 or min(config.stages) < 1:
         raise ValueError(f"stages of {config.stages} blocks: two or more, of a block or more, fit")
     times = len(config.stages) - 2
@@ -140,6 +154,8 @@ def assemble(
 
 def places_of(config: Any, tokens: tuple[int, ...], sides: tuple[int, ...]) -> Places:
     """Codes of the encoder's tokens: units of `sides` tokens tile a grid of `tokens`."""
+    if config.positions not in KINDS:
+        raise ValueError(f"no positions are called {config.positions}; {' and '.join(KINDS)} fit")
     if config.positions == "windowed":
         return WindowPositions(tokens, sides, config.width)
     if len(tokens) == 3:

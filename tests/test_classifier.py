@@ -99,7 +99,7 @@ def test_what_is_dropped_is_made_up_for(encoder):
     keeps = keep_paths(encoder.blocks, torch.empty(20_000, 1))
     assert_close(keeps.mean(dim=0), torch.ones(2, 2), atol=0.02, rtol=0)
     assert keeps[:, 0].eq(1).all()
-    with pytest.raises(ValueError, match="leaves nothing"):
+    with pytest.raises(ValueError, match="a drop path of 1.0; a share"):
         set_drop_path(encoder, 1.0)
 
 

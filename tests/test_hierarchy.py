@@ -316,7 +316,7 @@ def test_what_all_look_at_is_drawn_where_it_stands(layer, grid):
 
 REFUSED = [
     ({"size": (65, 96)}, r"units of \(32, 32\) do not tile.*\(64, 96\) would fit"),
-    ({"size": (8, 64, 96)}, r"units of \(32, 32\) are not for signals of \(8, 64, 96\)"),
+    ({"size": (8, 64, 96)}, r"size of \(8, 64, 96\) has 3 sides, and this model takes images"),
     ({"stages": (4,)}, r"stages of \(4,\) blocks: two or more, of a block or more, fit"),
     ({"stages": (1, 0, 2)}, r"stages of \(1, 0, 2\) blocks"),
     ({"stages": ()}, r"stages of \(\) blocks"),
@@ -338,6 +338,38 @@ def test_settings_that_do_not_fit_are_refused_in_words(changes, message):
 def test_signals_of_another_shape_are_refused(model, shape):
     with pytest.raises(ValueError, match=r"built for \(3, 64, 96\).*size="):
         model.encoder(torch.randn(2, *shape))
+
+
+WRONG = [
+    ({"stride": (2, 2, 2)}, "stride of .* has 3 sides, and this model takes images: 2 would fit"),
+    ({"size": (-8, 32)}, "size of .* sides of 1 or more"),
+    ({"stride": 0}, "stride of .* sides of 1 or more"),
+    ({"width": 0}, "a width of 0 in the first stage"),
+    ({"heads": -1}, "a number of heads of -1 in the first stage"),
+    ({"decoder_depth": 0}, "depth of 0: 1 or more would fit"),
+    ({"decoder_heads": 0}, "heads of 0: 1 or more would fit"),
+    ({"channels": 0}, "signals of 0 channels"),
+    ({"positions": "foo"}, "no positions are called foo; windowed and published fit"),
+    ({"size": (32, 32)}, "one patch or mask unit alone"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_numbers_that_make_no_model_are_refused_in_words(changes, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(IMAGE, **{**SMALL, "size": (64, 64), **changes}).draw_mask(1)
+
+
+def test_masks_of_other_grids_are_refused_in_words(model):
+    x = torch.randn(2, 3, 64, 96)
+    with pytest.raises(ValueError, match="shows 2 and hides 2: some and some of 6 would fit"):
+        model(x, mask=RandomMasker(0.5)(2, (2, 2)))
+    with pytest.raises(ValueError, match="shows 0 and hides 6"):
+        model(x, mask=Mask(torch.empty(2, 0, dtype=torch.int64), torch.arange(6).repeat(2, 1)))
+    with pytest.raises(ValueError, match="a mask for 3 samples came with 2 of them"):
+        model(x, mask=model.draw_mask(3))
+    with pytest.raises(ValueError, match="the last 9 of 4 stages: 1 to 4 would fit"):
+        model.encoder.forward_intermediates(x, 9)
 
 
 def test_there_is_no_class_token(model):

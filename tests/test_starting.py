@@ -59,7 +59,7 @@ def test_clips_start_from_an_image_model(image, recipe, tmp_path, name):
     path = recipe(name, "  size: [8, 48, 64]\n")
     found, values, seen = starting_point(path, ["--init", str(image)])
     assert found == name and values["width"] == 32 and values["depth"] == 2
-    assert values["patch"] == (2, 8, 8) and values["size"] == (16, 224, 224)
+    assert values["patch"] == (2, 8, 8) and values["size"] == (16, 32, 32)
     assert seen["class_path"].endswith("Images")
     model, said = started(image, name, tmp_path, **{**values, "size": (8, 48, 64)})
     assert "spread: embed from patches of (8, 8) to (2, 8, 8), evenly" in said

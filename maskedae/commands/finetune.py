@@ -75,7 +75,7 @@ def inflated(still: Any, moving: Any) -> dict[str, Any]:
     """Settings of a model that starts from one that lacks its first axis."""
     old, new = vars(still), vars(moving)
     same = {name: old[name] for name in INHERITED if name in old and name in new}
-    stem = {name: (new[name][0], *old[name]) for name in STEM if name in new}
+    stem = {name: (new[name][0], *old[name]) for name in ("size", *STEM) if name in new}
     return {**new, **same, **stem}
 
 

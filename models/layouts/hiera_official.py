@@ -19,7 +19,8 @@ from maskedae.models.layouts.hiera_out import (
 from maskedae.models.layouts.mae_facts import Told
 
 # Settings that neither weights nor the repository's config.json need to tell, if they are ours.
-KEPT = ("size", "stride", "heads", "decoder_heads", "normalize_target", "norm_eps")
+KEPT = ("size", "stride", "heads", "norm_eps")
+KEPT_OF_DECODERS = ("decoder_heads", "normalize_target")
 
 
 def tell(foreign: Foreign) -> Told:
@@ -68,7 +69,8 @@ def compare(model: Model, name: str, folder: Path) -> float:
     """How far the numbers of the file are from those of the model that it was written from."""
     from maskedae.weights import load_with_report  # which needs the layouts
 
-    settings = {key: model.recipe["model"][key] for key in KEPT}
+    kept = KEPT + KEPT_OF_DECODERS if is_whole(model) else KEPT
+    settings = {key: model.recipe["model"][key] for key in kept}
     other, signal = load_with_report(folder / name, **settings).model, sample(model)
     if is_whole(model):
         mask = model.draw_mask(len(signal), noise_of(model, len(signal)))
