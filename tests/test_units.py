@@ -104,11 +104,6 @@ def test_sizes_that_units_do_not_tile_are_refused_with_the_nearest(size, fits):
     assert units_of(fits, (32, 32))
 
 
-def test_units_of_other_axes_are_refused():
-    with pytest.raises(ValueError, match=r"units of \(32, 32\) are not for signals of \(8, 64"):
-        units_of((8, 64, 64), (32, 32))
-
-
 @pytest.mark.parametrize(
     ("kernel", "stride"), [((4, 4), (4, 4)), ((3, 3), (4, 4)), ((7, 7), (4,)), ((7,), (4, 4))]
 )
