@@ -192,7 +192,7 @@ class Encoder(nn.Module, ABC):
         last = self.head.norm if self.head.replaces_norm else self.norm
         head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps, dropout)
         self.head, self.tuned = head.to(device), self.tuned or bool(num_classes)
-        if keep_norm and head.replaces_norm and last.state_dict():
+        if keep_norm and head.replaces_norm and last.state_dict():  # a fresh one equals one without
             head.norm.load_state_dict(last.state_dict())
         if self.head.replaces_norm:
             self.norm = nn.Identity()
