@@ -1,10 +1,15 @@
 """Recipes of films hold the published numbers, and can be made."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from maskedae.commands.finetune import starting_point
-from maskedae.recipe import find_recipe, make, parse, read_recipe, recipe_names, recipe_parser
+from maskedae.recipe import recipe_names
 from maskedae.zoo import model_file
+
+sys.path.append(str(Path(__file__).parent))
+from making import made  # noqa: E402
 
 # Passes over the films, clips of each time, films in a step, learning rate, decay over layers.
 PUBLISHED = {
@@ -23,18 +28,6 @@ PUBLISHED = {
     "videomae_finetune_vit_large_kinetics400": (35, 2, 128, 1e-3, 0.75),
     "videomae_finetune_vit_base_ssv2": (30, 2, 384, 7.5e-4, 0.75),
 }
-
-
-def made(name):
-    path = find_recipe(name)
-    task = "finetune" if "finetune" in name else "pretrain"
-    if task == "finetune":
-        arguments = ["--init", "none"]
-        model = starting_point(path, arguments)[0]
-    else:
-        arguments, model = [], read_recipe(path, task)["model"]["name"]
-    parser = recipe_parser(model, "test", task)
-    return make(parser, parse(parser, path, arguments))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

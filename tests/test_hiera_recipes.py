@@ -1,12 +1,16 @@
 """Recipes of Hiera hold the published numbers, and can be made."""
 
+import sys
 from operator import floordiv
+from pathlib import Path
 
 import pytest
 
-from maskedae.commands.finetune import starting_point
-from maskedae.recipe import find_recipe, make, parse, read_recipe, recipe_names, recipe_parser
+from maskedae.recipe import recipe_names
 from maskedae.zoo import model_file
+
+sys.path.append(str(Path(__file__).parent))
+from making import made  # noqa: E402
 
 # arXiv:2306.00989, tables 11 and 14. Passes, samples in a step, learning rate, dropped paths.
 PICTURES = {
@@ -42,18 +46,6 @@ PRETRAINING = {f"hiera_{size}_imagenet": row for size, row in PICTURES.items()}
 PRETRAINING |= {f"hiera_{size}_kinetics400": row for size, row in FILMS.items()}
 FINETUNING = {f"hiera_finetune_{size}_imagenet": row for size, row in TUNED_PICTURES.items()}
 FINETUNING |= {f"hiera_finetune_{size}_kinetics400": row for size, row in TUNED_FILMS.items()}
-
-
-def made(name):
-    path = find_recipe(name)
-    task = "finetune" if "finetune" in name else "pretrain"
-    if task == "finetune":
-        arguments = ["--init", "none"]
-        model = starting_point(path, arguments)[0]
-    else:
-        arguments, model = [], read_recipe(path, task)["model"]["name"]
-    parser = recipe_parser(model, "test", task)
-    return make(parser, parse(parser, path, arguments))
 
 
 @pytest.mark.parametrize("name", PRETRAINING)
