@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from maskedae.beginning import begin, load_teacher
 from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
@@ -35,9 +36,10 @@ class Pretraining:
         bank: Source | None = None,
         queries: Source | None = None,
         workers: int = 0,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
-        self.workers = workers  # that read what is scored
+        self.workers, self.teacher = workers, teacher  # that read what is scored; that is predicted
         drops = model.encoder.blocks.drop_path
         masks, paths = model.noise_size, model.encoder.noise_size if drops else 0
         self.ends = [masks, masks + paths]  # of numbers for masks, and for paths that are dropped
@@ -51,7 +53,8 @@ class Pretraining:
         hidden, dropped, augmented = noise.tensor_split(self.ends, dim=1)
         signal = self.data.signal(samples, augmented)
         mask = self.model.draw_mask(len(signal), noise=hidden)
-        out = model(signal, mask, paths=dropped)
+        lesson = {} if self.teacher is None else {"taught": self.teacher(signal)}
+        out = model(signal, mask, paths=dropped, **lesson)
         return out.loss, out.metrics
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
@@ -121,23 +124,33 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     accelerator = make_accelerator(recipe.train, launch.out)
     if not accelerator.is_main_process:
         launch = launch._replace(say=lambda _: None)
-    source = recipe.data.source("train", recipe.model.shape, augment=True)
+    data, shape = recipe.data, recipe.model.shape
+    source = data.source("train", shape, augment=True)
     assert source is not None
+    model, begun = make_learner(recipe, launch)
+    bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
+    workers = share_of_cores(recipe.train, accelerator.num_processes)
+    teacher = load_teacher(recipe)
+    if teacher is not None:
+        suit(teacher, data)
+        teacher = accelerator.prepare_model(teacher, evaluation_mode=True)
+    task = Pretraining(model, data, bank, queries, workers, teacher)
+    # What cannot be masked, attended to or cut should be told before the folder is touched.
+    model.draw_mask(1)
+    try_model(model, accelerator)
+    for part in (source, task.bank, task.queries):
+        try_reading(data, part)
+    for text in (describe(recipe, model, accelerator), begun, describe_data(source, task)):
+        if text:
+            launch.say(text)
+    return run_training(task, source, recipe.train, launch, accelerator, {"ragged": data.ragged})
+
+
+def make_learner(recipe: Recipe, launch: Launch) -> tuple[Learner, str]:
+    """The model that a recipe trains, and what it starts from, in words."""
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
     set_drop_path(model.encoder, recipe.train.drop_path)
     suit(model, recipe.data)
-    data, shape = recipe.data, recipe.model.shape
-    bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
-    workers = share_of_cores(recipe.train, accelerator.num_processes)
-    task = Pretraining(model, data, bank, queries, workers)
-    # What cannot be masked, attended to or cut should be told before the folder is touched.
-    model.draw_mask(1)
-    try_model(model, accelerator)
-    for part in (source, task.bank, task.queries):
-        try_reading(recipe.data, part)
-    launch.say(describe(recipe, model, accelerator))
-    launch.say(describe_data(source, task))
-    extra = {"ragged": data.ragged}
-    return run_training(task, source, recipe.train, launch, accelerator, extra)
+    return model, "" if launch.goes_on else begin(model, recipe)
