@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
-from maskedae.masking import Mask
+from maskedae.masking import Mask, Masker
 from maskedae.patches import PatchEmbed
 from maskedae.positions import Places
 from maskedae.stages import Stages
@@ -46,6 +46,11 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def grid(self) -> tuple[int, ...]:
         """Mask units per axis."""
+
+    @property
+    def grids(self) -> list[tuple[int, ...]]:
+        """The grids of all signals that make up a sample."""
+        return [self.grid]
 
     @property
     @abstractmethod
@@ -91,6 +96,10 @@ class Encoder(nn.Module, ABC):
     def settle(self, mask: Mask, signal: Tensor) -> Mask:
         """A mask that hides the same share of every sample, whichever end early."""
         return mask
+
+    def choose(self, masker: Masker, signal: Tensor, noise: Tensor) -> Any:
+        """What a masker leaves visible of signals, by noise (B, units of all grids): (B, V)."""
+        return self.settle(masker(len(signal), self.grid, noise=noise), signal).visible
 
     @abstractmethod
     def latent(

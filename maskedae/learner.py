@@ -28,6 +28,8 @@ class Imagined(NamedTuple):
     whole: Any  # what is visible as it is, the rest as imagined
     share: float  # of what there is, hidden
     loss: float
+    # (first axis of a signal,) bool: slices of which something is predicted; None for all.
+    predicted: Tensor | None = None
 
 
 class Learner(nn.Module, Hub, ABC):

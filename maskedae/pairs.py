@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from maskedae.masking import Mask, Masker
 
@@ -65,7 +66,7 @@ def stack_views(samples: Sequence[Sample]) -> Sample:
 
 
 def _together(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(parts), dim=1).flatten(0, 1)
+    return default_collate([view for views in zip(*parts, strict=True) for view in views])
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
 """Pre-training: learn to imagine what is hidden."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
+from maskedae.learner import Learner
 from maskedae.loading import Batch, Skipped
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
@@ -29,7 +30,7 @@ class Pretraining:
 
     def __init__(
         self,
-        model: MaskedAutoencoder,
+        model: Learner,
         data: Data,
         bank: Source | None = None,
         queries: Source | None = None,
@@ -43,7 +44,7 @@ class Pretraining:
         self.noise_size = masks + paths + data.noise_size
 
     def loss(
-        self, model: nn.Module, samples: Tensor, batch: Batch
+        self, model: nn.Module, samples: Any, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The masked autoencoder's own, with masks and dropped paths from the samples' noise."""
         noise = batch.noise.to(samples.device, non_blocking=True)
@@ -68,7 +69,7 @@ class Pretraining:
         rows, skipped = list[list[Panel]](), list[Skipped]()
         for index in spread(len(source), PICTURES):
             try:
-                signal = self.data.signal(source.read(index)[:1].to(device))[0]
+                signal = self.data.signal(source.read(index)[:1].to(device))
             except BadSample as reason:
                 skipped.append(Skipped(source.name(index), str(reason)))
                 continue

@@ -59,7 +59,7 @@ class Finetuning:
         self.held_out = held_out if held_out is not None and held_out.labels is not None else None
 
     def loss(
-        self, model: nn.Module, samples: Tensor, batch: Batch
+        self, model: nn.Module, samples: Any, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy or its kin with mixed samples, smoothed labels and dropped paths."""
         assert batch.labels is not None
