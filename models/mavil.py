@@ -17,7 +17,7 @@ from maskedae.joint import Both, BottleneckBlocks, JointBlocks
 from maskedae.learner import Imagined, Learner, Output
 from maskedae.masking import Mask, Masker, RandomMasker, take
 from maskedae.meeting import Masks, blanked, draw_masks, means, sides, spread
-from maskedae.pairs import Pair, PairMasker, Shape
+from maskedae.pairs import Pair, PairMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions
 from maskedae.targets import NormalizedPixels, Pixels, Target
@@ -95,15 +95,14 @@ class MAViLConfig:
     @property
     def size(self) -> Any:
         """Values along every axis of the signal, or of both."""
-        sizes = {"a": self.audio_size, "v": self.video_size}
-        return sizes.get(self.modality, (self.audio_size, self.video_size))
+        audio, video = self.audio_size, self.video_size
+        return {"a": audio, "v": video}.get(self.modality, (audio, video))
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Any:
         """What the model takes, without the batch: (1, T, F), (C, T, H, W) or both."""
         audio, video = (1, *self.audio_size), (self.channels, *self.video_size)
-        shapes: dict[str, Shape] = {"a": audio, "v": video, "av": (audio, video)}
-        return shapes[self.modality]
+        return {"a": audio, "v": video}.get(self.modality, (audio, video))
 
 
 MODALITIES = ("av", "a", "v")
