@@ -201,9 +201,9 @@ class Encoder(nn.Module, ABC):
             return
         if pool == "class" and not self.prefix:
             raise ValueError("this encoder has no class token; pool by mean")
-        device, eps = next(self.parameters()).device, self.head_eps
+        device = next(self.parameters()).device
         last = self.head.norm if self.head.replaces_norm else self.norm
-        head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps, dropout)
+        head = self.make_head(num_classes, pool, batch_norm, dropout)
         self.head, self.tuned = head.to(device), self.tuned or bool(num_classes)
         if keep_norm and head.replaces_norm and last.state_dict():  # a fresh one equals one without
             head.norm.load_state_dict(last.state_dict())
@@ -211,6 +211,11 @@ class Encoder(nn.Module, ABC):
             self.norm = nn.Identity()
         elif isinstance(self.norm, nn.Identity):
             self.norm = self.last_norm().to(device)
+
+    def make_head(self, outputs: int, pool: Pool, batch_norm: bool, dropout: float) -> Head:
+        """A fresh head."""
+        eps = self.head_eps
+        return Head(self.width, self.prefix, outputs, pool, batch_norm, eps, dropout)
 
     def get_classifier(self) -> nn.Module:
         """The linear map from features to logits."""
