@@ -1,6 +1,7 @@
 """A picture of films whose sound or pictures are nearest to those of others."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +24,11 @@ QUERIES, NEAREST = 6, 5  # rows for either way, panels beside the query
 SIDE, LOW = 128, 44  # pixels of a frame's longer side, of a spectrogram's height
 BORDER, RIGHT = 4, "#1a7f37"  # pixels around a panel, and their colour if it is the right one
 SPREAD = (0.01, 0.995)  # quantiles of a spectrogram that are dark and bright
-NOTE = (
-    "Panels are a film's middle frame and its spectrogram, nearest first. The first half of the "
-    "rows asks by sound, and cosines are those of its vector and of the pictures'; the second half "
-    "asks by pictures. A green frame marks the film that was asked by, wherever it stands."
+NOTES = (
+    "Asked by sound: nearest are the films whose pictures are most like it.",
+    "Asked by pictures: nearest are the films whose sound is most like them.",
 )
+PANELS = "Panels are the middle frame and the spectrogram of a film; green is the one asked for."
 
 
 class Way(NamedTuple):
@@ -48,15 +49,13 @@ class Row(NamedTuple):
     rank: float
 
 
-def choose_rows(ways: Sequence[Way]) -> list[Row]:
+def choose_rows(way: Way) -> list[Row]:
     """Queries, evenly spaced, and their nearest; the right one comes last if it is not among."""
-    rows = list[Row]()
-    for what, queries, candidates, places in ways:
-        chosen = spread(len(queries), QUERIES)
-        found = nearest(queries[chosen], candidates, NEAREST).tolist()
-        for query, near in zip(chosen, found, strict=True):
-            shown = near if query in near else [*near, query]
-            rows.append(Row(what, query, shown, float(places.ranks[query])))
+    rows, chosen = list[Row](), spread(len(way.queries), QUERIES)
+    found = nearest(way.queries[chosen], way.candidates, NEAREST).tolist()
+    for query, near in zip(chosen, found, strict=True):
+        shown = near if query in near else [*near, query]
+        rows.append(Row(way.what, query, shown, float(way.places.ranks[query])))
     return rows
 
 
@@ -71,6 +70,9 @@ def frame(clip: Tensor) -> Tensor:
 def spectrogram(signal: Tensor, width: int) -> Tensor:
     """Colours of a sound, high bands on top: float (1, T, F) -> uint8 (H', W', 3)."""
     bands = signal.float().cpu().nan_to_num(nan=float(signal.nanmean())).movedim(1, 2)
+    heard = bands.amax(dim=1) > bands.amin(dim=1)  # where a sound has ended, all bands are the same
+    end = heard[0].nonzero()[-1:] + 1
+    bands = bands[..., : int(end) if len(end) else None]
     dark, bright = torch.quantile(bands, torch.tensor(SPREAD)).tolist()
     small = F.interpolate(bands[None].flip(-2), (LOW, width), mode="area")[0, 0]
     shades = ((small - dark) / max(bright - dark, 1e-6)).clamp(0, 1)
@@ -110,17 +112,17 @@ def framed(pixels: Tensor, colour: str) -> np.ndarray:
 def told(source: Source, index: int) -> str:
     """A sample in few words: its file, the folder of that, and which part of it."""
     path = Path(source.name(index))
-    name = f"{path.parent.name}/ {path.name}" if path.parent.name else path.name
+    name = f"{path.parent.name}/ {path.stem}" if path.parent.name else path.stem
     if source.spans is not None:
         name += " {:.2f}-{:.2f} s".format(*source.spans[index].tolist())
     return name
 
 
-def draw_neighbours(
-    rows: Sequence[Row], source: Source, indices: Sequence[int], found: dict[int, Tensor]
+def sheet_of(
+    rows: Sequence[Row], source: Source, indices: Sequence[int], found: dict[int, Tensor], note: str
 ) -> Image.Image:
     """Lay out queries and their nearest; what can no longer be read is blank."""
-    blank = next(iter(found.values())).new_full((SIDE, SIDE, 3), 230)
+    blank = torch.full((SIDE, SIDE, 3), 230, dtype=torch.uint8)
     sheet = list[list[Cell]]()
     for row in rows:
         captions = [f"{row.what} of {told(source, indices[row.query])}"]
@@ -131,4 +133,30 @@ def draw_neighbours(
         pixels = [found.get(indices[i], blank) for i in (row.query, *row.shown)]
         cells = zip(captions, pixels, colours, strict=True)
         sheet.append([Cell(caption, framed(part, colour)) for caption, part, colour in cells])
-    return contact_sheet(sheet, NOTE)
+    return contact_sheet(sheet, f"{note} {PANELS}")
+
+
+def abreast(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Put sheets beside each other."""
+    size = sum(sheet.width for sheet in sheets), max(sheet.height for sheet in sheets)
+    whole, left = Image.new("RGB", size, PAPER), 0
+    for sheet in sheets:
+        whole.paste(sheet, (left, 0))
+        left += sheet.width
+    return whole
+
+
+def draw_neighbours(
+    ways: Sequence[Way],
+    data: Data,
+    source: Source,
+    indices: Sequence[int],
+    batch_size: int,
+    workers: int,
+) -> Image.Image:
+    """Queries of either way with their nearest; `indices` are numbers in the source."""
+    rows = [choose_rows(way) for way in ways]
+    shown = {i for row in chain(*rows) for i in (row.query, *row.shown)}
+    found = panels(data, source, sorted(indices[i] for i in shown), batch_size, workers)
+    pairs = zip(rows, NOTES, strict=True)
+    return abreast([sheet_of(part, source, indices, found, note) for part, note in pairs])

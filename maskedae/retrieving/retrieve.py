@@ -10,7 +10,7 @@ from maskedae.opening import Opened
 from maskedae.probing.probe import fresh_encoder
 from maskedae.retrieval import Places, both_ways, chance, measure
 from maskedae.retrieving.collecting import Collected, choose, collect, vectors_of
-from maskedae.retrieving.neighbours import Way, choose_rows, draw_neighbours, panels
+from maskedae.retrieving.neighbours import Way, draw_neighbours
 from maskedae.retrieving.report import Scores, counted, show, write_scores
 
 TRAINED, RANDOM, CHANCE = "checkpoint", "random init", "chance"
@@ -78,8 +78,7 @@ def draw(
     """Write a picture of queries, and of what the checkpoint finds nearest to them."""
     audio, video = found.vectors[TRAINED]
     ways = Way("sound", audio, video, places[0]), Way("pictures", video, audio, places[1])
-    rows = choose_rows(ways)
-    wanted = sorted({found.indices[i] for row in rows for i in (row.query, *row.shown)})
-    shown = panels(opened.data, source, wanted, size, opened.options.workers)
+    workers = opened.options.workers
+    sheet = draw_neighbours(ways, opened.data, source, found.indices, size, workers)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_neighbours(rows, source, found.indices, shown).save(path, format="PNG")
+    sheet.save(path, format="PNG")
