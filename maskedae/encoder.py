@@ -62,6 +62,11 @@ class Encoder(nn.Module, ABC):
     def size(self) -> tuple[int, ...]:
         """Values along every axis of the signal."""
 
+    @property
+    def shape(self) -> Any:
+        """What it takes, without the batch: (C, *size), or a pair of such."""
+        return (self.embed.weight.shape[1], *self.size)
+
     @abstractmethod
     def patches(self, mask: Mask) -> Mask:
         """The mask of what a decoder predicts one by one: the patches of visible, hidden units."""
@@ -76,10 +81,9 @@ class Encoder(nn.Module, ABC):
 
     def check(self, signal: Tensor) -> None:
         """Raise ValueError for signals (B, C, *size) that this encoder was not built for."""
-        shape = (self.embed.weight.shape[1], *self.size)
-        if signal.shape[1:] != shape:
+        if signal.shape[1:] != self.shape:
             raise ValueError(
-                f"a signal of {tuple(signal.shape[1:])} came to an encoder built for {shape}; "
+                f"a signal of {tuple(signal.shape[1:])} came to an encoder built for {self.shape}; "
                 f"create_model and load take size=..., channels=... to build one that fits"
             )
         if not signal.is_floating_point():

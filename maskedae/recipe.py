@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
 from maskedae import bands as bands  # maskers of all files may be named without their place
+from maskedae import pairs as pairs
 from maskedae import tubes as tubes
 from maskedae.data import Data
 from maskedae.hints import nearest

@@ -10,7 +10,6 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from maskedae.answers import Answers
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
@@ -22,6 +21,7 @@ from maskedae.finetuning.pictures import draw_answers
 from maskedae.fitting import Report
 from maskedae.inflating import inflate
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
+from maskedae.learner import Learner
 from maskedae.loading import Batch, Skipped
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
@@ -136,7 +136,7 @@ def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
     if len(loaded.config.size) == axes and vars(loaded.config) != values:
         loaded = load_with_report(recipe.init, with_decoder=False, **values)
     if len(loaded.config.size) == axes:
-        assert not isinstance(loaded.model, MaskedAutoencoder)
+        assert not isinstance(loaded.model, Learner)
         return loaded.model, loaded.report
     still = load_with_report(recipe.init, encoder_only=True, with_decoder=False)
     encoder = create_model(recipe.model_name, **values).encoder
