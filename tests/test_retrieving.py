@@ -12,6 +12,7 @@ from maskedae import create_model
 from maskedae.data import BadSample
 from maskedae.loading import Skipped
 from maskedae.pairs import Pair
+from maskedae.pictures import GAP
 from maskedae.retrieval import both_ways, chance, measure
 from maskedae.retrieving.collecting import choose, collect, encoded, join, vectors_of
 from maskedae.retrieving.neighbours import (
@@ -57,7 +58,8 @@ class Films:
         if index == BROKEN:
             raise BadSample("no film at all")
         heard, seen = HEARD[:, index], SEEN[:, index]
-        sound = SOUNDS[:, index].where(heard[:, None, None], self.garbage)
+        sound = SOUNDS[:, index]
+        sound = sound.where(heard[:, None, None], sound * self.garbage)
         clip = CLIPS[:, index].where(seen[:, None, None, None, None], int(self.garbage > 0))
         return Pair(sound, clip, heard, seen)
 
@@ -172,15 +174,18 @@ def test_the_right_one_is_marked_wherever_it_stands():
     assert found.keys() == {0, 1, 2}
     assert found[0].dtype == torch.uint8 and found[0].shape[1:] == (128, 3)
     assert found[1][:64].any() and not found[2][:64].any()  # pictures, and none
+    garbage = panels(films, Films(9.0), [1, 2], 2, 0)
+    assert all(garbage[index].equal(found[index]) for index in garbage)
     assert found[0][64:].unique(dim=0).shape[0] > 1
     green = np.array([0x1A, 0x7F, 0x37], np.uint8)
     sheets = [
         np.asarray(sheet_of([row], films, list(range(COUNT)), found, "note"))
         for row in (rows[0], rows[-1])
     ]
-    for sheet in sheets:
+    for sheet, column in zip(sheets, (1, 6), strict=True):
         where = np.argwhere((sheet == green).all(-1))
         assert np.ptp(where[:, 1]) < 128 + 2 * BORDER
+        assert where[:, 1].min() // (128 + 2 * BORDER + 2 + GAP) == column
     assert sheets[1].shape[1] > sheets[0].shape[1]  # one more, which is the right one
     assert framed(found[0], "#1a7f37")[0, 0].tolist() == green.tolist()
     whole = draw_neighbours(ways, films, films, PAIRS + [1, 2], 3, 0)
