@@ -13,10 +13,12 @@ from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.learner import Learner
-from maskedae.loading import Batch, Skipped
+from maskedae.loading import Batch, Skipped, batch_for
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
+from maskedae.retrieval import both_ways, measure
+from maskedae.retrieving.collecting import collect, vectors_of
 from maskedae.stepping import make_accelerator, share_of_cores
 from maskedae.transformer import set_checkpointing, set_drop_path
 from maskedae.zoo import create_model
@@ -25,9 +27,10 @@ PICTURES, BANK, QUERIES = 6, 5000, 2000
 
 
 class Pretraining:
-    """Trains a masked autoencoder; looks at fixed samples and, where there are labels, at kNN."""
+    """Trains a model that imagines what is hidden; draws that, and scores what was learned.
 
-    score = "knn"
+    Where there are labels, by nearest neighbours; sound and picture, by which finds the other.
+    """
 
     def __init__(
         self,
@@ -40,10 +43,14 @@ class Pretraining:
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
         self.workers, self.teacher = workers, teacher  # that read what is scored; that is predicted
-        drops = model.encoder.blocks.drop_path
-        masks, paths = model.noise_size, model.encoder.noise_size if drops else 0
+        masks, paths = model.noise_size, model.encoder.noise_size if model.encoder.drops else 0
         self.ends = [masks, masks + paths]  # of numbers for masks, and for paths that are dropped
         self.noise_size = masks + paths + data.noise_size
+
+    @property
+    def score(self) -> str:
+        """Which score tells the best checkpoint."""
+        return "recall1" if hasattr(self.model.encoder, "vectors") else "knn"
 
     def loss(
         self, model: nn.Module, samples: Any, batch: Batch
@@ -60,10 +67,12 @@ class Pretraining:
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         """Draw what is imagined of fixed samples; score the encoder on held-out ones."""
         self.model.eval()
-        skipped = self._draw(path) if accelerator.is_main_process else []
+        drawn = accelerator.is_main_process and self.model.draws
+        skipped = self._draw(path) if drawn else []
         scores, more = self._score(accelerator)
+        recall, others = self._recall(accelerator)
         self.model.train()
-        return scores, skipped + more
+        return scores | recall, skipped + more + others
 
     def _draw(self, path: Path) -> list[Skipped]:
         source = self.queries or self.bank
@@ -98,6 +107,19 @@ class Pretraining:
         scored = len(bank.labels) and len(queries.labels)
         scores = {"knn": knn_accuracy(bank, queries)} if scored else {}
         return scores, bank.skipped + queries.skipped
+
+    def _recall(self, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
+        """How often sound finds its pictures, and back, among held-out samples."""
+        if self.queries is None or not hasattr(self.model.encoder, "vectors"):
+            return {}, []
+        some, size = spread(len(self.queries), QUERIES), batch_for(self.queries)
+        candidates = {"": vectors_of(self.model.encoder, "")}
+        found = collect(candidates, self.data, self.queries, some, size, self.workers, quiet=True)
+        if len(found.indices) < 2:
+            return {}, found.skipped
+        ways = [measure(places) for places in both_ways(*found.vectors[""])]
+        scores = {f"recall{k}": (ways[0].at[k] + ways[1].at[k]) / 2 for k in ways[0].at}
+        return scores, found.skipped
 
 
 def describe_data(source: Source, task: Pretraining) -> str:
