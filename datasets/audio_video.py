@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maskedae.answers import Kind
-from maskedae.data import Panel, Split
+from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll
 from maskedae.datasets.audio.corpora import Corpora
 from maskedae.datasets.audio.source import SoundSource
@@ -28,7 +28,7 @@ from maskedae.datasets.videos import LEAVES as LEAVES
 from maskedae.datasets.videos import Videos, VideoSource
 from maskedae.datasets.videos import sniff as sniff_film
 from maskedae.listing import Listing, Splits, list_named, open_splits
-from maskedae.pairs import Pair, Sample, Shape
+from maskedae.pairs import Pair
 from maskedae.scanning import Wanted
 
 ALONE = FILMS | SOUNDS
@@ -191,11 +191,11 @@ class AudioVideo:
             held_out_share=self.held_out_share,
         )
 
-    def source(self, split: Split, shape: Shape, augment: bool) -> Any:
+    def source(self, split: Split, shape: Any, augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out
         return None if listing is None else self._open(listing, shape, augment)
 
-    def files(self, paths: Sequence[str], shape: Shape) -> Any:
+    def files(self, paths: Sequence[str], shape: Any) -> Source:
         return self._open(list_named(paths, self.wanted), shape, augment=False)
 
     def _open(self, listing: Listing, shape: Any, augment: bool) -> Any:
@@ -213,7 +213,7 @@ class AudioVideo:
         one = self.sounds if len(shape) == 3 else self.videos
         return one.synthetic(count, shape)
 
-    def signal(self, batch: Sample, noise: Tensor | None = None) -> Sample:
+    def signal(self, batch: Any, noise: Tensor | None = None) -> Any:
         if isinstance(batch, Pair):
             audio = self.sounds.signal(batch.audio, noise)
             return Pair(audio, self.videos.signal(batch.video), batch.heard, batch.seen)

@@ -98,6 +98,7 @@ class Images:
     noise_size = 0
     ragged = False
     ends_at = 1
+    lacking = False
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         listing = self.splits.train if split == "train" else self.splits.held_out

@@ -105,6 +105,7 @@ class Sounds:
     """More unreadable sounds than this end a run."""
 
     figure = "grid.wav"
+    lacking = False
     inherited = (
         *("mean", "std", "rate", "mels", "frame_length", "frame_shift"),
         *("channel", "short", "grain"),

@@ -105,6 +105,7 @@ class Videos:
     noise_size = 0
     ragged = False
     ends_at = 1
+    lacking = False
 
     def __post_init__(self) -> None:
         for name, least in (("repeats", 1), ("stride", 1), ("timeout", 1)):

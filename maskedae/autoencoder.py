@@ -1,40 +1,33 @@
 """The core: encode what is visible, predict what is hidden, compare."""
 
-from typing import Any, NamedTuple
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskedae.decoder import Decoder
 from maskedae.encoder import Encoder
-from maskedae.hub import Hub
+from maskedae.learner import Imagined, Learner, Output
 from maskedae.masking import Mask, Masker
 from maskedae.ragged import blank, sample_mean, spare, squared_error
 from maskedae.targets import Target
 
 
-class Output(NamedTuple):
-    """What a masked autoencoder returns."""
-
-    loss: Tensor  # scalar
-    prediction: Tensor  # (B, M, P), in the order of the hidden ones of Encoder.patches
-    mask: Mask
-    metrics: dict[str, Tensor]  # scalars to watch beside the loss
-
-
-class MaskedAutoencoder(nn.Module, Hub):
+class MaskedAutoencoder(Learner):
     """Learn by imagining: mean squared error on what is hidden (arXiv:2111.06377)."""
 
     def __init__(self, encoder: Encoder, decoder: Decoder, masker: Masker, target: Target) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.masker, self.target = masker, target
-        self.undecayed: tuple[str, ...] = ()  # parameters of several axes, spared in pre-training
 
     @property
     def noise_size(self) -> int:
         """How many random numbers the mask of one sample takes."""
         return torch.Size(self.encoder.grid).numel()
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether predictions lack the mean and deviation of their patch."""
+        return self.target.needs_statistics
 
     def draw_mask(
         self,
@@ -82,14 +75,6 @@ class MaskedAutoencoder(nn.Module, Hub):
         if shown[0] != batch or hidden[0] != batch:
             raise ValueError(f"a mask for {shown[0]} samples came with {batch} of them")
 
-    def sections(self) -> dict[str, Any]:
-        """The masker, if plain values describe it."""
-        kind, settings = type(self.masker), getattr(self.masker, "__dict__", {})
-        if any(isinstance(value, Tensor) for value in settings.values()):
-            return {}
-        path = f"{kind.__module__}.{kind.__qualname__}"
-        return {"masker": {"class_path": path, "init_args": dict(settings)}}
-
     def imagine(self, signal: Tensor, mask: Mask, oracle: bool = False) -> Tensor:
         """Draw every patch as the model imagines it: (B, C, *size) -> (B, N, P).
 
@@ -100,6 +85,21 @@ class MaskedAutoencoder(nn.Module, Hub):
         latent = self.encoder.latent(signal, mask.visible)
         imagined = blank(self.decoder.imagine(latent, patches, present).float(), present)
         return self.target.restore(imagined, signal, patches, oracle)
+
+    @torch.no_grad()
+    def picture(
+        self, signal: Tensor, masker: Masker, noise: Tensor, oracle: bool = False
+    ) -> Imagined:
+        """How one sample (1, C, *size) looks behind a mask; the noise is (1, noise_size)."""
+        encoder = self.encoder
+        mask = masker(1, encoder.grid, noise=noise)
+        mask = encoder.settle(Mask(*(index.to(signal.device) for index in mask)), signal)
+        masked = encoder.hide(signal, mask)
+        imagined = encoder.whole(self.imagine(signal, mask, oracle))
+        whole = torch.where(masked.isnan(), imagined, signal)
+        share, loss = encoder.share_hidden(mask, signal), self(signal, mask).loss.item()
+        predicted = ~imagined[0].isnan().movedim(1, 0).flatten(1).all(dim=1)
+        return Imagined(masked, imagined, whole, share, loss, predicted)
 
 
 def patch_mean_error(target: Tensor, asked: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import repeat
-from math import ceil, prod
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from maskedae.attention import set_kernel
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.flops import count
+from maskedae.learner import Learner
 from maskedae.loading import Batch, Samples, training_loader
+from maskedae.pairs import count_values, make_signal
 from maskedae.pretraining import Pretraining
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
@@ -77,7 +78,7 @@ class Peak:
         )
 
 
-def build(recipe: Recipe) -> MaskedAutoencoder:
+def build(recipe: Recipe) -> Learner:
     """The model of a recipe."""
     return create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
 
@@ -85,7 +86,8 @@ def build(recipe: Recipe) -> MaskedAutoencoder:
 def flops(recipe: Recipe) -> tuple[int, int]:
     """Operations of a sample, counted: forward, forward and backward. Checkpointing adds none."""
     with torch.device("meta"):
-        model, signal = build(recipe), torch.empty(1, *recipe.model.shape)
+        model = build(recipe)
+        signal = make_signal(recipe.model.shape, lambda shape: torch.empty(1, *shape))
     set_kernel(model, "eager")  # its products the counter sees
     mask = model.draw_mask(1, noise=torch.rand(1, model.noise_size))
     return count(lambda: model(signal, mask)), count(lambda: model(signal, mask).loss.backward())
@@ -109,7 +111,7 @@ class Bench:
         micro = max(self.train.batch_size // (self.train.accumulate * self.processes), 1)
         self.views = recipe.data.repeats  # of a sample, each one to the model
         if self.device.type == "cpu":
-            values = self.views * prod(recipe.model.shape)
+            values = self.views * count_values(recipe.model.shape)
             micro = max(1, min(micro, MOST, LARGEST // values))
         self.batch = batch or micro
         whole = self.batch * self.train.accumulate * self.processes  # samples drawn for a step

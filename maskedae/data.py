@@ -1,8 +1,12 @@
-"""What the core asks of data: the contract that every file of `datasets/` fulfils."""
+"""What the core asks of data: the contract that every file of `datasets/` fulfils.
+
+Where it says a tensor (B, ...), data of sound and picture have a `Pair` of two, and where it says a
+shape, a pair of shapes; types say Any there, for the core never looks which of both it is.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -18,7 +22,7 @@ class Panel(NamedTuple):
     """One picture, film or sound of a figure, as the model sees it: normalised."""
 
     caption: str
-    signal: Tensor  # (C, *size), NaN where there is nothing to show
+    signal: Any  # (C, *size), NaN where there is nothing to show; or a Pair of such
 
 
 class Source(Protocol):
@@ -31,7 +35,7 @@ class Source(Protocol):
     unlabelled: str  # why there are no labels; empty where there are
     fingerprint: str  # of which samples these are, in which order, wherever they lie
     shares: list[tuple[int, float]]  # per root, in index order: its samples, its weight
-    shape: tuple[int, ...]  # of what `read` returns: (views, C, ...)
+    shape: tuple[int, ...]  # of what `read` returns: (views, C, ...), of a Pair (views, values)
     # (len, 2) float64, the seconds from which to which a sample lies in its file; None where a
     # sample is a whole file.
     spans: Tensor | None
@@ -50,7 +54,7 @@ class Source(Protocol):
         """Say which sample it is, in the user's words: the path of its file."""
         ...
 
-    def read(self, index: int) -> Tensor:
+    def read(self, index: int) -> Any:
         """Decode and augment one sample: (views, C, ...), uint8 where samples are pixels.
 
         NaN, in floats, is where a sample has ended. In training every view is a sample of its own
@@ -72,20 +76,21 @@ class Data(Protocol):
     noise_size: int  # random numbers that `signal` takes to augment one view
     ragged: bool  # whether signals may end early, being NaN from there on
     ends_at: int  # where they may: at multiples of so many values of their first axis
+    lacking: bool  # whether a sample may lack its sound or its pictures
 
-    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
+    def source(self, split: Split, shape: Any, augment: bool) -> Source | None:
         """Open a split for signals of shape (C, *size); None if there is nothing held out."""
         ...
 
-    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
+    def files(self, paths: Sequence[str], shape: Any) -> Source:
         """Open files and folders named by hand, not augmented."""
         ...
 
-    def synthetic(self, count: int, shape: tuple[int, ...]) -> Tensor:
+    def synthetic(self, count: int, shape: Any) -> Any:
         """Samples of chance alone, as if read, for signals of shape (C, *size): -> (B, C, ...)."""
         ...
 
-    def signal(self, batch: Tensor, noise: Tensor | None = None) -> Tensor:
+    def signal(self, batch: Any, noise: Tensor | None = None) -> Any:
         """Make signals on the device, normalised: (B, C, ...) -> float (B, C, *size).
 
         With noise (B, noise_size), uniform in [0, 1), they are augmented. Takes what `read` gives,

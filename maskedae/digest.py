@@ -3,7 +3,10 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from maskedae.encoder import Encoder
+from maskedae.pairs import make_signal
 
 TOLERANCE = 1e-3
 
@@ -19,11 +22,11 @@ def fixed_signal(shape: tuple[int, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def digest(encoder: nn.Module, shape: tuple[int, ...]) -> str:
+def digest(encoder: Encoder) -> str:
     """Deviation, mean size, first, middle and last of the tokens of the fixed signal."""
     training = encoder.training
-    signal = fixed_signal(shape).to(next(encoder.parameters()).device)
-    tokens = encoder.eval().forward_features(signal).flatten().float()  # type: ignore[operator]
+    signal = make_signal(encoder.shape, fixed_signal).to(next(encoder.parameters()).device)
+    tokens = encoder.eval().forward_features(signal).flatten().float()
     encoder.train(training)
     some = [tokens.std(), tokens.abs().mean(), tokens[0], tokens[len(tokens) // 2], tokens[-1]]
     return " ".join(f"{value:.5f}" for value in some)

@@ -10,9 +10,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from maskedae.attention import try_kernels
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.classifier import Classifier
 from maskedae.data import BadSample, Data, Source
+from maskedae.learner import Learner
 from maskedae.recipe import Recipe
 from maskedae.runs import Run
 from maskedae.settings import Train
@@ -35,9 +35,7 @@ class Launch(NamedTuple):
         return self.resume and Run(self.out).checkpoints.last is not None
 
 
-def describe(
-    recipe: Recipe, model: MaskedAutoencoder | Classifier, accelerator: Accelerator
-) -> str:
+def describe(recipe: Recipe, model: Learner | Classifier, accelerator: Accelerator) -> str:
     """What is about to happen, for people to check: the model, the device, the batch."""
     train = recipe.train
     parameters = sum(p.numel() for p in model.parameters())
@@ -45,7 +43,7 @@ def describe(
     return "\n".join(
         [
             f"model     {recipe.model_name}, {parameters / 1e6:.1f} M parameters, "
-            f"grid {' x '.join(map(str, model.encoder.grid))}",
+            f"grid {' and '.join(' x '.join(map(str, grid)) for grid in model.encoder.grids)}",
             f"device    {accelerator.device}, {accelerator.num_processes} process(es), "
             f"precision {accelerator.mixed_precision.replace('no', 'fp32')}",
             f"batch     {train.batch_size} = {micro} x {train.accumulate} accumulated x "

@@ -28,6 +28,8 @@ class Imagined(NamedTuple):
     whole: Any  # what is visible as it is, the rest as imagined
     share: float  # of what there is, hidden
     loss: float
+    # (first axis of a signal,) bool: slices of which something is predicted; None for all.
+    predicted: Tensor | None = None
 
 
 class Learner(nn.Module, Hub, ABC):
@@ -49,6 +51,11 @@ class Learner(nn.Module, Hub, ABC):
     @abstractmethod
     def needs_statistics(self) -> bool:
         """Whether predictions lack the mean and deviation of their patch."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether what is imagined can be drawn."""
+        return True
 
     @abstractmethod
     def draw_mask(

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from maskedae.data import BadSample, Source
+from maskedae.pairs import Pair, stack_views
 from maskedae.sampling import Draw, MicroBatches, key
 
 AUGMENT, NOISE = 0, 1  # what a sample's randomness is for
@@ -33,7 +34,7 @@ class Batch(NamedTuple):
 
     # uint8 (views * b, C, *size), the first view of every sample, then the second of every one;
     # None if no sample could be read in their place.
-    samples: Tensor | None
+    samples: Tensor | Pair | None
     noise: Tensor  # (views * b, noise_size)
     draws: list[Draw]  # b of them
     skipped: list[Skipped]
@@ -47,11 +48,6 @@ class Batch(NamedTuple):
     def average(self, outputs: Tensor) -> Tensor:
         """The mean over the views of each sample: (views * b, ...) -> (b, ...)."""
         return outputs.view(self.views, len(self.draws), *outputs.shape[1:]).mean(0)
-
-
-def collate(samples: list[Tensor]) -> Tensor:
-    """Put views of samples together: b x (views, C, *size) -> (views * b, C, *size)."""
-    return default_collate([view for views in zip(*samples, strict=True) for view in views])
 
 
 def batch_for(source: Source, most: int = 128) -> int:
@@ -78,13 +74,15 @@ class Samples(Dataset[Batch]):
         labels = None
         if self.source.labels is not None:
             labels = torch.cat([self.source.labels[list(chosen)]] * self.source.shape[0])
-        return Batch(collate(list(samples)), noise, draws, skipped, labels)
+        return Batch(stack_views(samples), noise, draws, skipped, labels)
 
     def _noise(self, epoch: int, index: int) -> Tensor:
         generator = torch.Generator().manual_seed(key(self.seed, epoch, index, NOISE))
         return torch.rand(self.source.shape[0], self.noise_size, generator=generator)
 
-    def _read(self, epoch: int, index: int, skipped: list[Skipped]) -> tuple[Tensor, int] | None:
+    def _read(
+        self, epoch: int, index: int, skipped: list[Skipped]
+    ) -> tuple[Tensor | Pair, int] | None:
         """Read a sample, or the first readable one of a fixed series of others; say which."""
         with torch.random.fork_rng(devices=[]):
             for attempt in range(REPLACEMENTS):
@@ -157,7 +155,7 @@ class _Plain(Dataset[Batch]):
                 draws.append((0, index))
             except BadSample as reason:
                 skipped.append(Skipped(self.source.name(index), str(reason)))
-        whole = collate(samples) if samples else None
+        whole = stack_views(samples) if samples else None
         return Batch(whole, torch.empty(len(draws), 0), draws, skipped)
 
 

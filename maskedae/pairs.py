@@ -1,11 +1,13 @@
 """Samples of sound and picture together, and what treats them as it treats one tensor."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from maskedae.masking import Mask, Masker
 
@@ -53,7 +55,20 @@ class Pair:
 
 
 Sample = TypeVar("Sample", Tensor, Pair)  # of one or more samples: either kind, along one axis
-Shape = tuple[int, ...] | tuple[tuple[int, ...], tuple[int, ...]]  # (C, *size), or sound, picture
+
+
+def make_signal(shape: Any, make: Callable[[tuple[int, ...]], Tensor]) -> Any:
+    """Signals of a shape, each part made of its own (C, *size); of a pair nothing is absent."""
+    if isinstance(shape[0], int):
+        return make(shape)
+    audio, video = map(make, shape)
+    there = torch.ones(len(audio), dtype=torch.bool, device=audio.device)
+    return Pair(audio, video, there, there)
+
+
+def count_values(shape: Any) -> int:
+    """Values of a signal of a shape."""
+    return sum(map(math.prod, [shape] if isinstance(shape[0], int) else shape))
 
 
 def stack_views(samples: Sequence[Sample]) -> Sample:
@@ -65,7 +80,7 @@ def stack_views(samples: Sequence[Sample]) -> Sample:
 
 
 def _together(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(parts), dim=1).flatten(0, 1)
+    return default_collate([view for views in zip(*parts, strict=True) for view in views])
 
 
 @dataclass(frozen=True)

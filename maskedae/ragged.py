@@ -21,11 +21,14 @@ def set_ragged(model: nn.Module, on: bool) -> None:
 
 
 def suit(model: nn.Module, data: Data) -> None:
-    """Let the signals of a model end early if those of its data do.
+    """Let the signals of a model end early, or lack sound or pictures, if those of its data do.
 
     Raises ValueError where they could end within a patch.
     """
     set_ragged(model, data.ragged)
+    for part in model.modules():
+        if hasattr(part, "lacking"):
+            part.lacking = data.lacking  # type: ignore[assignment]
     for encoder in (part for part in model.modules() if hasattr(part, "ragged")):
         if data.ragged and not encoder.takes_ragged:
             raise ValueError("signals of this model cannot end early: --data.short=zeros would fit")

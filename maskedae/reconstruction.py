@@ -1,50 +1,40 @@
 """What a model imagines behind the mask, as panels to draw."""
 
-import torch
-from torch import Tensor
+from typing import Any
 
-from maskedae.autoencoder import MaskedAutoencoder
+import torch
+
 from maskedae.data import Panel
-from maskedae.masking import Mask, Masker
+from maskedae.learner import Learner
+from maskedae.masking import Masker
 
 
 @torch.no_grad()
 def imagine_row(
-    model: MaskedAutoencoder,
-    signal: Tensor,
-    name: str,
-    maskers: list[Masker],
-    seed: int,
-    oracle: bool = False,
+    model: Learner, signal: Any, name: str, maskers: list[Masker], seed: int, oracle: bool = False
 ) -> list[Panel]:
     """Original, then for every masker: masked, imagined, imagined with what was visible.
 
-    The signal is one sample (C, *size). Slices of its first axis of which the model predicts
-    nothing, such as every second frame, are left out.
+    The signal is a batch of one sample (1, C, *size). Slices of its first axis of which the model
+    predicts nothing, such as every second frame, are left out.
     """
-    row, predicted = [Panel(name, signal)], torch.ones(signal.shape[1], dtype=torch.bool)
-    encoder, batch = model.encoder, signal.unsqueeze(0)
     noise = torch.rand(1, model.noise_size, generator=torch.Generator().manual_seed(seed))
+    row, predicted = [(name, signal)], None
     for masker in maskers:
-        mask = Mask(*(i.to(signal.device) for i in masker(1, encoder.grid, noise=noise)))
-        mask = encoder.settle(mask, batch)
-        out = model(batch, mask)
-        masked = encoder.hide(batch, mask)
-        imagined = encoder.whole(model.imagine(batch, mask, oracle))
-        whole = torch.where(masked.isnan(), imagined, batch)
-        share = encoder.share_hidden(mask, batch)
+        seen = model.picture(signal, masker, noise, oracle)
         row += [
-            Panel(f"{share:.0%} hidden", masked[0]),
-            Panel(f"imagined, loss {out.loss:.3f}", imagined[0]),
-            Panel("imagined + visible", whole[0]),
+            (f"{seen.share:.0%} hidden", seen.masked),
+            (f"imagined, loss {seen.loss:.3f}", seen.imagined),
+            ("imagined + visible", seen.whole),
         ]
-        predicted = ~imagined[0].isnan().movedim(1, 0).flatten(1).all(dim=1).cpu()
-    return [Panel(caption, part[:, predicted.to(part.device)]) for caption, part in row]
+        predicted = seen.predicted
+    kept = slice(None) if predicted is None else predicted
+    return [Panel(caption, part[0][:, kept]) for caption, part in row]
 
 
-def note(model: MaskedAutoencoder, oracle: bool) -> str:
+def note(model: Learner, oracle: bool) -> str:
     """What a viewer must know of where the brightness of hidden patches comes from."""
-    if not model.target.needs_statistics:
+    if not model.needs_statistics:
         return "The model predicts values. Hidden values were not used to draw hidden values."
     if oracle:
         return (

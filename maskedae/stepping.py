@@ -47,7 +47,7 @@ class Task(Protocol):
         ...
 
     def loss(
-        self, model: nn.Module, samples: Tensor, batch: Batch
+        self, model: nn.Module, samples: Any, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a micro-batch, its samples on the device, and scalars to watch beside it."""
         ...

@@ -52,7 +52,9 @@ def parse_with_data(parser: ArgumentParser, arguments: list[str]) -> tuple[Names
 
     Raises ValueError that says what is wrong with it.
     """
-    loaded = load_with_report(Path(arguments[0]))
+    modality = given(arguments, "--modality")
+    overrides: dict[str, Any] = {} if modality is None else {"modality": modality}
+    loaded = load_with_report(Path(arguments[0]), **overrides)
     try:
         parser.set_defaults({"data": data_given(loaded, arguments)})
         return parser.parse_args(arguments), loaded
@@ -70,12 +72,15 @@ def refuse_to_replace(source: Source, written: Sequence[Path]) -> None:
 
 
 def at_ratios(
-    masker: Any, ratios: list[float] | None, usual: Sequence[float], grid: tuple[int, ...]
+    masker: Any,
+    ratios: list[float] | None,
+    usual: Sequence[float],
+    grids: Sequence[tuple[int, ...]],
 ) -> list[Masker]:
-    """The masker at every ratio, if it has one; by default at usual ones that fit the grid.
+    """The masker at every ratio, if it has one; by default at usual ones that fit the grids.
 
     >>> from maskedae.masking import RandomMasker
-    >>> [at.ratio for at in at_ratios(RandomMasker(), None, (0.75, 0.85, 0.95), grid=(4, 4))]
+    >>> [at.ratio for at in at_ratios(RandomMasker(), None, (0.75, 0.85, 0.95), grids=[(4, 4)])]
     [0.75, 0.85]
     """
     if not hasattr(masker, "ratio"):
@@ -84,10 +89,10 @@ def at_ratios(
         return [masker]
     if ratios:
         return [replace(masker, ratio=ratio) for ratio in ratios]
-    fitting = dict[int, Masker]()  # by how much is visible: on a small grid some are the same
+    fitting = dict[Any, Masker]()  # by how much is visible: on a small grid some are the same
     for at in (replace(masker, ratio=ratio) for ratio in usual):
         with suppress(ValueError):
-            fitting.setdefault(at(1, grid).visible.shape[1], at)
+            fitting.setdefault(tuple(at(1, grid).visible.shape[1] for grid in grids), at)
     return list(fitting.values()) or [masker]
 
 
@@ -120,7 +125,7 @@ def draw_reconstructions(
         out = out.with_suffix(Path(data.figure).suffix)  # all that there is to see, and to hear
     refuse_to_replace(source, data.drawn(out))
     usual = model_file(loaded.name).RATIOS
-    maskers = at_ratios(masker or model.masker, ratios, usual, model.encoder.grid)
+    maskers = at_ratios(masker or model.masker, ratios, usual, model.encoder.grids)
     rows, skipped = [], list[Skipped]()
     for index in spread(len(source), most):
         try:
@@ -128,7 +133,7 @@ def draw_reconstructions(
         except BadSample as reason:
             skipped.append(Skipped(source.name(index), str(reason)))
             continue
-        signal = data.signal(sample[:1].to(device))[0]
+        signal = data.signal(sample[:1].to(device))
         name = Path(source.name(index)).name
         if source.spans is not None:
             name += " {:.2f}-{:.2f} s".format(*source.spans[index].tolist())

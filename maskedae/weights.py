@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from maskedae import bands, masking, tubes
+from maskedae import bands, masking, pairs, tubes
 from maskedae.answers import Answers
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import STATE, read_config
 from maskedae.classifier import Classifier
 from maskedae.encoder import Encoder
@@ -21,9 +20,12 @@ from maskedae.fitting import Report, fill, fit
 from maskedae.foreign import fetch, find_file, read_foreign
 from maskedae.hub import Hub
 from maskedae.layouts import Layout, State
+from maskedae.learner import Learner
 from maskedae.masking import Masker
 from maskedae.ragged import set_ragged
 from maskedae.zoo import describe, layout_file, model_config, model_file, model_files
+
+MASKERS = (masking, tubes, bands, pairs)  # where they are
 
 
 class EncoderOnly(nn.Module, Hub):
@@ -53,7 +55,7 @@ class EncoderOnly(nn.Module, Hub):
 class Loaded(NamedTuple):
     """A model, how its file fitted, and the recipe that it came with or that rebuilds it."""
 
-    model: MaskedAutoencoder | EncoderOnly | Classifier
+    model: Learner | EncoderOnly | Classifier
     name: str
     config: Any  # the model's: a dataclass of its file in models/
     report: Report
@@ -73,7 +75,7 @@ def load(
     masker: Masker | None = None,
     encoder_only: bool = False,
     **overrides: Any,
-) -> MaskedAutoencoder | EncoderOnly | Classifier:
+) -> Learner | EncoderOnly | Classifier:
     """Load a model from a run, a checkpoint, a published file or folder, or hf-hub:OWNER/NAME.
 
     Says what matched. `overrides` replace settings of the model: another `size` stretches the
@@ -107,13 +109,15 @@ def load_with_report(
     if not with_decoder:
         for key in [key for key in state if key.startswith("decoder.")]:
             del state[key]
+    file_config, narrowed = _narrow(found, model_config(name, **settings), config, report)
+    encoder_only |= narrowed
     model = model_file(name).build(config, masker)
     if encoder_only:
         _drop_rest(found, model, report)
     elif not any(key.startswith("decoder.") for key in state):
         encoder_only = True
     with torch.device("meta"):
-        before = model_file(name).build(model_config(name, **settings))
+        before = model_file(name).build(file_config)
     fit(before, model, state, report)
     recipe = {**found.recipe, "model": describe(name, config)}
     result = assemble(model, recipe, encoder_only, str(path))
@@ -125,6 +129,19 @@ def load_with_report(
     set_ragged(result, bool(recipe.get("ragged")))
     result.eval()
     return Loaded(result, name, config, report, recipe)
+
+
+def _narrow(found: Found, was: Any, config: Any, report: Report) -> tuple[Any, bool]:
+    """Keep of a model of sound and picture what one of only one of them has.
+
+    Returns the numbers of the model that what is kept was made for, and whether it is less.
+    """
+    narrow = getattr(model_file(found.recipe["model"]["name"]), "narrowed", None)
+    if narrow is None:
+        return was, False
+    now, left_out = narrow(found.state, was, config)
+    report.left_out += left_out
+    return now, bool(left_out)
 
 
 def _drop_rest(found: Found, model: nn.Module, report: Report) -> None:
@@ -145,8 +162,8 @@ def _drop_rest(found: Found, model: nn.Module, report: Report) -> None:
 
 
 def assemble(
-    model: MaskedAutoencoder, recipe: dict[str, Any], encoder_only: bool, source: str
-) -> MaskedAutoencoder | EncoderOnly | Classifier:
+    model: Learner, recipe: dict[str, Any], encoder_only: bool, source: str
+) -> Learner | EncoderOnly | Classifier:
     """The model, or of its parts the one that a file holds; it remembers the recipe."""
     model.encoder.recipe, model.encoder.tuned = recipe, bool(recipe.get("tuned"))
     if encoder_only and "head" in recipe:
@@ -221,9 +238,11 @@ def stored_masker(node: dict[str, Any] | None, report: Report) -> Masker | None:
     if node is None:
         return None
     module, _, name = node["class_path"].rpartition(".")
-    homes = [home for home in (masking, tubes, bands) if module in ("maskedae", home.__name__)]
+    homes = [home for home in MASKERS if module in ("maskedae", home.__name__)]
     kind = next((vars(home)[name] for home in homes if name in vars(home)), None)
     if isinstance(kind, type) and issubclass(kind, Masker):
-        return kind(**node.get("init_args", {}))
+        given = node.get("init_args", {}).items()
+        made = {k: stored_masker(v, report) if isinstance(v, dict) else v for k, v in given}
+        return kind(**made)
     report.notes.append(f"masker {node['class_path']} is not rebuilt; RandomMasker stands in")
     return masking.RandomMasker()

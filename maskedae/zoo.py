@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.hints import nearest
+from maskedae.learner import Learner
 from maskedae.masking import Masker
 
 
@@ -55,7 +55,7 @@ def model_config(name: str, **overrides: Any) -> Any:
     return replace(config, **overrides)
 
 
-def create_model(name: str, masker: Masker | None = None, **overrides: Any) -> MaskedAutoencoder:
+def create_model(name: str, masker: Masker | None = None, **overrides: Any) -> Learner:
     """Build a model with fresh weights.
 
     >>> model = create_model("mae_vit_tiny_patch16", size=(64, 48), patch=8, depth=1)
@@ -63,7 +63,7 @@ def create_model(name: str, masker: Masker | None = None, **overrides: Any) -> M
     (8, 6)
     """
     file, config = model_file(name), model_config(name, **overrides)
-    model: MaskedAutoencoder = file.build(config, masker)
+    model: Learner = file.build(config, masker)
     model.encoder.recipe = {"model": describe(name, config), "data": {"class_path": file.DATA}}
     return model
 

@@ -132,7 +132,7 @@ def test_encoder_only_files_are_refused_with_the_reason(run, tmp_path, tiny, cap
 def test_pictures_never_show_hidden_pixels(tiny):
     """Changing what is hidden changes the original in the figure, and nothing else but the loss."""
     model = create_model("mae_vit_base_patch16", **tiny).eval()
-    image = torch.randn(3, 32, 32)
+    image = torch.randn(1, 3, 32, 32)
     first = imagine_row(model, image, "x", [RandomMasker(0.5)], seed=1)
     other = torch.where(first[1].signal.isnan(), torch.randn(3, 32, 32), image)
     second = imagine_row(model, other, "x", [RandomMasker(0.5)], seed=1)

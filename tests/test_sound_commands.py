@@ -75,8 +75,8 @@ def test_weights_remember_that_sounds_end_early(place):
 
 def test_captions_tell_what_is_hidden_of_what_is_there(place):
     model = load(place / "run")
-    signal = torch.randn(1, 32, 32)
-    signal[:, 8:] = torch.nan  # 4 of 16 patches are there
+    signal = torch.randn(1, 1, 32, 32)
+    signal[:, :, 8:] = torch.nan  # 4 of 16 patches are there
     row = imagine_row(model, signal, "x.wav", [RandomMasker(0.5)], seed=0)
     assert [panel.caption for panel in row][:2] == ["x.wav", "50% hidden"]
     assert row[0].signal.shape == (1, 8, 32)

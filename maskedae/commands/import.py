@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     loaded = load_with_report(
         source, options.strict, encoder_only=options.encoder_only, **overrides
     )
-    found = digest(loaded.model.encoder, loaded.config.shape)
+    found = digest(loaded.model.encoder)
     print(loaded.report)
     print(f"licence: {loaded.recipe.get('licence', 'of your own')}\ndigest:  {found}")
     if options.digest:

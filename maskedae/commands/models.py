@@ -1,11 +1,12 @@
 """maskedae models [PATTERN]."""
 
 from functools import partial
+from typing import Any
 
 import torch
 
 from maskedae.flops import encoder_flops, pretraining_flops
-from maskedae.zoo import create_model, list_models, model_config
+from maskedae.zoo import create_model, list_models
 
 USAGE = """usage: maskedae models [PATTERN]
 
@@ -23,21 +24,30 @@ def main(arguments: list[str]) -> int:
     names = list_models(*arguments[:1])
     if not names:
         raise ValueError(f"no model matches {arguments[0]}; there are {', '.join(list_models())}")
-    wide = max(map(len, names))
-    print(f"{'':<{wide}}  {'':<18}  {'':<11}  parameters / M   GFLOPs per sample")
-    heads = f"{'takes':<18}  {'mask unit':<11}  encoder  whole   encoder  pre-training"
-    print(f"{'model':<{wide}}  {heads}")
-    for name in names:
-        print(f"{name:<{wide}}  {line(name)}")
+    heads = ("model", "takes", "mask unit", "encoder", "whole", "encoder", "pre-training")
+    rows = [heads, *(measure(name) for name in names)]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = sum(wide[:3]) + 6
+    print(f"{'':<{left}}{'parameters / M':<{sum(wide[3:5]) + 4}}GFLOPs per sample")
+    for row in rows:
+        words = [f"{word:<{n}}" for word, n in zip(row[:3], wide, strict=False)]
+        numbers = [f"{word:>{n}}" for word, n in zip(row[3:], wide[3:], strict=True)]
+        print("  ".join(words + numbers))
     return 0
 
 
-def line(name: str) -> str:
-    """A model's measures, in columns."""
-    config, build = model_config(name), partial(create_model, name)
+def measure(name: str) -> tuple[str, ...]:
+    """A model's name and measures."""
+    build = partial(create_model, name)
     with torch.device("meta"):
         model = build()
     parts = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.encoder, model)]
-    whole, step = (f(build, config.channels) / 1e9 for f in (encoder_flops, pretraining_flops))
-    shape, unit = (" x ".join(map(str, sides)) for sides in (config.shape, model.encoder.unit))
-    return f"{shape:<18}  {unit:<11}  {parts[0]:7.1f}  {parts[1]:5.1f}   {whole:7.1f}  {step:12.1f}"
+    costs = [count(build) / 1e9 for count in (encoder_flops, pretraining_flops)]
+    takes, unit = map(sides, (model.encoder.shape, model.encoder.unit))
+    return name, takes, unit, *(f"{number:.1f}" for number in (*parts, *costs))
+
+
+def sides(shape: Any) -> str:
+    """A shape, or a pair of them, in words."""
+    pair = not isinstance(shape[0], int)
+    return " + ".join(map(sides, shape)) if pair else " x ".join(map(str, shape))

@@ -27,8 +27,8 @@ Target = Callable[[Model, Path, str | None], Written]  # model, folder, name of 
 
 def sample(model: Model, batch: int = 2) -> Tensor:
     """A signal to compare with: (B, C, *size)."""
-    settings, generator = model.recipe["model"], torch.Generator().manual_seed(0)
-    return torch.randn(batch, settings["channels"], *settings["size"], generator=generator)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, *model.encoder.shape, generator=generator)
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:

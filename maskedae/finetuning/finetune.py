@@ -10,7 +10,6 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from maskedae.answers import Answers
-from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
@@ -22,6 +21,7 @@ from maskedae.finetuning.pictures import draw_answers
 from maskedae.fitting import Report
 from maskedae.inflating import inflate
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
+from maskedae.learner import Learner
 from maskedae.loading import Batch, Skipped
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
@@ -49,9 +49,9 @@ class Finetuning:
         train: Train,
     ) -> None:
         self.model, self.data, self.settings, self.train = model, data, settings, train
-        patches = model.encoder.grid if settings.masker else (0,)
+        grids = model.encoder.grids if settings.masker else []
         # Numbers that say what is dropped, then what is hidden, then how signals are augmented.
-        dropping, hiding = model.encoder.noise_size, math.prod(patches)
+        dropping, hiding = model.encoder.noise_size, sum(map(math.prod, grids))
         self.ends = [dropping, dropping + hiding]
         self.noise_size = dropping + hiding + data.noise_size
         self.score = SCORE[model.answers.kind]
@@ -59,7 +59,7 @@ class Finetuning:
         self.held_out = held_out if held_out is not None and held_out.labels is not None else None
 
     def loss(
-        self, model: nn.Module, samples: Tensor, batch: Batch
+        self, model: nn.Module, samples: Any, batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy or its kin with mixed samples, smoothed labels and dropped paths."""
         assert batch.labels is not None
@@ -75,12 +75,10 @@ class Finetuning:
         smoothing, binary = self.settings.smoothing, self.settings.binary
         return loss(self.model.answers, logits, labels, smoothing, binary), {}
 
-    def _visible(self, signal: Tensor, noise: Tensor) -> Tensor | None:
+    def _visible(self, signal: Any, noise: Tensor) -> Any:
         if self.settings.masker is None:
             return None
-        encoder = self.model.encoder
-        mask = self.settings.masker(len(signal), encoder.grid, noise=noise)
-        return encoder.settle(mask, signal).visible
+        return self.model.encoder.choose(self.settings.masker, signal, noise)
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         """Score all held-out samples, and draw how they were answered."""
@@ -136,7 +134,7 @@ def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
     if len(loaded.config.size) == axes and vars(loaded.config) != values:
         loaded = load_with_report(recipe.init, with_decoder=False, **values)
     if len(loaded.config.size) == axes:
-        assert not isinstance(loaded.model, MaskedAutoencoder)
+        assert not isinstance(loaded.model, Learner)
         return loaded.model, loaded.report
     still = load_with_report(recipe.init, encoder_only=True, with_decoder=False)
     encoder = create_model(recipe.model_name, **values).encoder

@@ -118,7 +118,7 @@ def test_sizes(size, width, depth, heads, operations):
         assert len(model.decoder.blocks) == {"local": 16, "global": 8}[kind]
         assert model.decoder.head.out_features == 256
     if operations:
-        found = encoder_flops(lambda: create_on_meta(size, "local"), 1) / 2e9
+        found = encoder_flops(lambda: create_on_meta(size, "local")) / 2e9
         assert found == pytest.approx(operations, rel=0.01)
 
 
@@ -132,7 +132,7 @@ def test_overlapping_patches_are_as_many_as_published_and_numbered_rightly():
         model = create_model(NAME, stride=10)
     assert model.encoder.grid == (101, 12) and model.encoder.size == (1024, 128)
     # What is known of the larger encoder: 130.5 x 10^9 multiply-adds.
-    found = encoder_flops(lambda: create_model(NAME, stride=10), 1) / 2e9
+    found = encoder_flops(lambda: create_model(NAME, stride=10)) / 2e9
     assert found == pytest.approx(130.5, rel=0.01)
     small = create_model(NAME, stride=10, size=(46, 26), width=32, depth=1, heads=2)
     assert small.encoder.positions.table[0, 1:].equal(sincos((4, 2), 32))

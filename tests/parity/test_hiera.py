@@ -125,7 +125,7 @@ def test_published_sizes(size):
     counts = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (encoder, model)]
     assert counts == pytest.approx([classifying, imagining], abs=0.0051)
     if operations:  # those of all products of attention, too, within units and among all
-        assert encoder_flops(pooling, 3) / 2e9 == pytest.approx(operations, rel=0.003)
+        assert encoder_flops(pooling) / 2e9 == pytest.approx(operations, rel=0.003)
 
 
 SMALL = {"width": 16, "heads": 2, "stages": (1, 2, 1, 2), "positions": "published"}
