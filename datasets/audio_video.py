@@ -13,8 +13,8 @@ from maskedae.answers import Kind
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll
 from maskedae.datasets.audio.corpora import Corpora
-from maskedae.datasets.audio.drawing import figure_files
 from maskedae.datasets.audio.source import SoundSource
+from maskedae.datasets.av.drawing import Shown, draw_figure, figure_files
 from maskedae.datasets.av.manifest import Manifest
 from maskedae.datasets.av.naming import part
 from maskedae.datasets.av.source import PairSource
@@ -229,10 +229,30 @@ class AudioVideo:
         return figure_files(path)
 
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
+        """A sheet of film strips above their spectrograms, a film that sounds, and the sounds."""
         first = rows[0][0].signal
         if isinstance(first, Tensor):
-            return (self.sounds if first.ndim == 3 else self.videos).draw(rows, note, path)
-        raise NotImplementedError
+            if first.ndim == 4:
+                return self.videos.draw(rows, note, path)
+            return self.sounds.draw(
+                rows, note, path if path.suffix.lower() == ".png" else path.with_suffix(".wav")
+            )
+        return draw_figure(
+            [[self._shown(panel) for panel in row] for row in rows],
+            note,
+            self.sounds.fbank,
+            self.interval,
+            path,
+        )
+
+    def _shown(self, panel: Panel) -> Shown:
+        """A panel of both, or of what is there."""
+        signal: Any = panel.signal
+        pair: Pair = signal if signal.audio.ndim == 3 else signal[0]
+        mean, std = self.sounds.statistics
+        film = self.videos.colours.pixels(pair.video)[:3] if pair.seen else None
+        log_mel = pair.audio[0].detach().cpu().float() * 2 * std + mean if pair.heard else None
+        return Shown(panel.caption, film, log_mel)
 
 
 def sniff_any(head: bytes) -> bool:
