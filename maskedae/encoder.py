@@ -171,11 +171,16 @@ class Encoder(nn.Module, ABC):
         """A fresh norm of the tokens."""
 
     def forward_head(
-        self, features: Tensor, pre_logits: bool = False, noise: Tensor | None = None
+        self,
+        features: Tensor,
+        pre_logits: bool = False,
+        noise: Tensor | None = None,
+        visible: Any = None,
     ) -> Tensor:
         """What the head makes of normalised tokens: (B, prefix + N, D) -> (B, outputs) or (B, D).
 
-        Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens.
+        Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens, as is
+        what was `visible`.
         """
         dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
         return self.head(features, pre_logits, dropped, self.ragged)
@@ -201,9 +206,9 @@ class Encoder(nn.Module, ABC):
             return
         if pool == "class" and not self.prefix:
             raise ValueError("this encoder has no class token; pool by mean")
-        device, eps = next(self.parameters()).device, self.head_eps
+        device = next(self.parameters()).device
         last = self.head.norm if self.head.replaces_norm else self.norm
-        head = Head(self.width, self.prefix, num_classes, pool, batch_norm, eps, dropout)
+        head = self.make_head(num_classes, pool, batch_norm, dropout)
         self.head, self.tuned = head.to(device), self.tuned or bool(num_classes)
         if keep_norm and head.replaces_norm and last.state_dict():  # a fresh one equals one without
             head.norm.load_state_dict(last.state_dict())
@@ -211,6 +216,11 @@ class Encoder(nn.Module, ABC):
             self.norm = nn.Identity()
         elif isinstance(self.norm, nn.Identity):
             self.norm = self.last_norm().to(device)
+
+    def make_head(self, outputs: int, pool: Pool, batch_norm: bool, dropout: float) -> Head:
+        """A fresh head."""
+        eps = self.head_eps
+        return Head(self.width, self.prefix, outputs, pool, batch_norm, eps, dropout)
 
     def get_classifier(self) -> nn.Module:
         """The linear map from features to logits."""
@@ -251,6 +261,11 @@ class Encoder(nn.Module, ABC):
     def noise_size(self) -> int:
         """Random numbers that tell which paths of one sample are dropped, and what of its head."""
         return 2 * self.depth + (self.width if self.head.dropout else 0)
+
+    @property
+    def drops(self) -> bool:
+        """Whether paths are dropped in training."""
+        return any(getattr(module, "drop_path", 0.0) > 0 for module in self.modules())
 
     @property
     def num_features(self) -> int:

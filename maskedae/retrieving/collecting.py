@@ -112,11 +112,12 @@ def collect(
     indices: list[int],
     batch_size: int,
     workers: int,
+    quiet: bool = False,
 ) -> Collected:
     """Encode samples, each read once for all candidates and by one of the processes."""
     state, parts = PartialState(), list[Collected]()
     mine = indices[state.process_index :: state.num_processes]
-    with Meter("encoding", len(mine), quiet=not state.is_main_process) as meter:
+    with Meter("encoding", len(mine), quiet=quiet or not state.is_main_process) as meter:
         for batch in read_in_order(source, mine, batch_size, workers):
             parts.append(encoded(batch, candidates, data, source))
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})

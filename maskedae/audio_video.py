@@ -1,0 +1,325 @@
+"""An encoder of sound and picture: each by itself first, then together."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from maskedae.encoder import Encoder, Intermediates
+from maskedae.head import Pool
+from maskedae.joint import Both, BottleneckBlocks, JointBlocks
+from maskedae.joint_head import JointHead
+from maskedae.masking import Masker
+from maskedae.meeting import blanked, draw_masks, filled, joined, means, sides
+from maskedae.pairs import Pair
+from maskedae.vit import VisionTransformer
+
+
+class AudioVideoEncoder(Encoder):
+    """Two vision transformers, and blocks in which their tokens meet (arXiv:2212.08071, 3.1).
+
+    What enters those blocks is not normalised. Tokens come out as class tokens of sound and
+    picture, patches of sound, patches of pictures. Where a sample lacks one of them, its tokens are
+    NaN, and nothing else is touched by them; if none does, `lacking` may be False, which is faster.
+    """
+
+    layer: ClassVar[str] = "block"
+    takes_ragged: ClassVar[bool] = False
+    head: JointHead  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        audio: VisionTransformer,
+        video: VisionTransformer,
+        fusion: JointBlocks | BottleneckBlocks,
+    ) -> None:
+        super().__init__(audio.width, audio.prefix + video.prefix, audio.eps)
+        self.audio, self.video, self.fusion = audio, video, fusion
+        self.norm = self.last_norm()
+        self.head = JointHead(self.width)
+        self.lacking = True  # whether a sample may lack sound or pictures
+
+    @property
+    def parts(self) -> tuple[VisionTransformer, VisionTransformer]:
+        """The encoders of sound and of pictures."""
+        return self.audio, self.video
+
+    def last_norm(self) -> nn.Module:
+        """A fresh norm of the tokens."""
+        return nn.LayerNorm(self.width, eps=self.eps)
+
+    @property
+    def grids(self) -> list[tuple[int, ...]]:
+        """Patches per axis, of sounds and of pictures."""
+        return [part.grid for part in self.parts]
+
+    @property
+    def grid(self) -> Any:
+        """Both grids."""
+        return tuple(self.grids)
+
+    @property
+    def unit(self) -> Any:
+        """Sizes of both kinds of patches, in values of their signals."""
+        return tuple(part.unit for part in self.parts)
+
+    @property
+    def size(self) -> Any:
+        """Values along every axis of both signals."""
+        return tuple(part.size for part in self.parts)
+
+    def patches(self, mask: Any) -> Any:
+        """The masks themselves: a patch is a unit."""
+        return mask
+
+    def whole(self, patches: Any) -> Any:
+        """Put patches together again: (B, N, P), (B, N', P') -> 2 x (B, C, *size)."""
+        return self.audio.whole(patches[0]), self.video.whole(patches[1])
+
+    def hide(self, signal: Any, mask: Any) -> Any:
+        """Put NaN where no visible patch covers the signals, and in place of what is not there."""
+        hidden = [
+            part.hide(side, its)
+            for part, side, its in zip(self.parts, sides(signal), mask, strict=True)
+        ]
+        return Pair(*blanked(tuple(hidden), signal), *signal.present)
+
+    def check(self, signal: Any) -> None:
+        """Raise ValueError for what is no pair of signals that this encoder was built for."""
+        if not isinstance(signal, Pair):
+            raise ValueError(
+                f"a {type(signal).__name__} came to an encoder of sound and picture together, "
+                f"which takes a Pair; modality=a or v loads what takes one of them"
+            )
+        for part, side in zip(self.parts, sides(signal), strict=True):
+            part.check(side)
+
+    def choose(self, masker: Masker, signal: Any, noise: Tensor) -> Both:
+        """What a masker leaves visible, by noise (B, N + N'): (B, V), (B, V')."""
+        audio, video = draw_masks(masker, self.grids, len(signal), noise)
+        return audio.visible, video.visible
+
+    def share_hidden(self, mask: Any, signal: Any) -> float:
+        """The share of the patches of signals that masks hide, of those there are."""
+        hidden = every = 0
+        for its, there in zip(mask, signal.present, strict=True):
+            hidden += int(there.sum()) * its.hidden.shape[1]
+            every += int(there.sum()) * (its.hidden.shape[1] + its.visible.shape[1])
+        return hidden / max(every, 1)
+
+    def apart(
+        self, signal: Pair, visible: Sequence[Tensor] | None = None, noise: Tensor | None = None
+    ) -> Both:
+        """Tokens of sound and of pictures before they meet: (B, 1 + V, D), (B, 1 + V', D)."""
+        self.check(signal)
+        chosen = visible or (None, None)
+        noises = self._split(noise)
+        audio, video = (
+            part.blocks(part.tokens(side, index), noise=paths)
+            for part, side, index, paths in zip(
+                self.parts, self._filled(signal), chosen, noises, strict=False
+            )
+        )
+        return audio, video
+
+    def _split(self, noise: Tensor | None) -> Sequence[Tensor | None]:
+        """The noise of sound's paths, of pictures', of those of both together."""
+        if noise is None:
+            return (None, None, None)
+        first = 2 * self.audio.depth
+        second = first + 2 * self.video.depth
+        return noise[:, : 2 * self.depth].tensor_split([first, second], dim=1)
+
+    def _filled(self, signal: Pair) -> list[Tensor]:
+        """Signals with zeros for what is not there, which may be anything."""
+        return filled(signal) if self.lacking else sides(signal)
+
+    def _blank(self, tokens: Both, signal: Pair) -> Both:
+        return blanked(tokens, signal) if self.lacking else tokens
+
+    def together(self, tokens: Both, signal: Pair, noise: Tensor | None = None) -> Both:
+        """What becomes of tokens that were `apart` when they meet, normalised: the same shapes.
+
+        Finite, but of no meaning, for what is not there.
+        """
+        present = signal.present if self.lacking else None
+        audio, video = self.fusion(*tokens, present, self._split(noise)[2])[-1]
+        return self.norm(audio), self.norm(video)
+
+    def alone(self, tokens: Both) -> Both:
+        """Tokens that were `apart`, normalised, each as that of an encoder by itself."""
+        return self.audio.norm(tokens[0]), self.video.norm(tokens[1])
+
+    def each(self, signal: Pair, visible: Sequence[Tensor] | None = None) -> Both:
+        """Tokens of encoders that know nothing of each other: (B, 1 + V, D), (B, 1 + V', D).
+
+        NaN for what is not there.
+        """
+        return self._blank(self.alone(self.apart(signal, visible)), signal)
+
+    def vectors(self, signal: Pair, visible: Sequence[Tensor] | None = None) -> Both:
+        """One vector for each sound and one for each picture, by which they compare: 2 x (B, D).
+
+        The mean of the patches of `each`. NaN for what is not there.
+        """
+        return means(self.each(signal, visible))
+
+    def latent(self, signal: Any, visible: Any = None, noise: Tensor | None = None) -> list[Tensor]:
+        """What decoders are given: (B, 1 + V, D), (B, 1 + V', D)."""
+        tokens = self.together(self.apart(signal, visible, noise), signal, noise)
+        return list(self._blank(tokens, signal))
+
+    def forward_features(
+        self, signal: Any, visible: Any = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """Normalised tokens, both class tokens first: Pair, 2 x (B, V) -> (B, 2 + V + V', D).
+
+        NaN for what is not there. `noise` (B, noise_size) says which paths are dropped.
+        """
+        return joined(*self.latent(signal, visible, noise))
+
+    def forward_intermediates(
+        self,
+        signal: Any,
+        indices: int | list[int] | None = None,
+        return_prefix_tokens: bool = False,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW", "NLC"] = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Intermediates:
+        """Outputs of chosen blocks as tokens (B, N + N', D); those in which both meet come last.
+
+        Raises ValueError where feature maps are asked for, as patches of two grids make none.
+        """
+        if output_fmt == "NCHW":
+            raise ValueError("tokens of sound and picture are no map: output_fmt=NLC would fit")
+        chosen, kept = self.chosen(indices), dict[int, Tensor]()
+        for number, tokens in self._outputs(signal, chosen).items():
+            if norm and number < self.audio.depth:
+                tokens = self.audio.norm(tokens[0]), self.video.norm(tokens[1])
+            elif norm:
+                tokens = self.norm(tokens[0]), self.norm(tokens[1])
+            kept[number] = joined(*self._blank(tokens, signal))
+        picked = [kept[number] for number in sorted(set(chosen))]
+        found = self.told(picked, [()] * len(picked), return_prefix_tokens, output_fmt)
+        if intermediates_only:
+            return found
+        last = kept[self.num_layers - 1]
+        return last if norm else self.norm(last), found  # type: ignore[return-value]
+
+    def _outputs(self, signal: Pair, chosen: list[int]) -> dict[int, Both]:
+        """Tokens after the chosen blocks of each by itself, and after all where both meet."""
+        self.check(signal)
+        alone = sorted({n for n in chosen if n < self.audio.depth} | {self.audio.depth - 1})
+        audio, video = (
+            cast(
+                list[Both],
+                part.forward_intermediates(
+                    side, alone, True, output_fmt="NLC", intermediates_only=True
+                ),
+            )
+            for part, side in zip(self.parts, self._filled(signal), strict=True)
+        )
+        found = {
+            number: (torch.cat(x[::-1], dim=1), torch.cat(y[::-1], dim=1))
+            for number, x, y in zip(alone, audio, video, strict=True)
+        }
+        present = signal.present if self.lacking else None
+        together = self.fusion(*found[alone[-1]], present)
+        return found | dict(enumerate(together, start=self.audio.depth))
+
+    def attended(self, maps: list[Tensor], layer: int) -> Tensor:
+        """Raises ValueError: tokens of sound and picture look at each other, which is no map."""
+        raise ValueError(
+            "where sound and picture look is drawn of each by itself: modality=a or v would fit"
+        )
+
+    def pool(self, features: Tensor, how: Pool = "mean", visible: Any = None) -> Tensor:
+        """Sound's vector, then pictures': (B, 2 + V + V', D) -> (B, 2 D); NaN for what is absent.
+
+        Without what is `visible`, features are of all patches.
+        """
+        if how == "class":
+            return features[:, : self.prefix].flatten(1)
+        heard = torch.Size(self.audio.grid).numel() if visible is None else visible[0].shape[1]
+        first = self.prefix + heard
+        parts = features[:, self.prefix : first], features[:, first:]
+        return torch.cat([part.mean(dim=1) for part in parts], dim=1)
+
+    def forward_head(
+        self,
+        features: Tensor,
+        pre_logits: bool = False,
+        noise: Tensor | None = None,
+        visible: Any = None,
+    ) -> Tensor:
+        """What the head makes of normalised tokens: (B, 2 + V + V', D) -> (B, outputs), (B, 2 D).
+
+        `noise` and what is `visible` are those of the tokens.
+        """
+        dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
+        pooled = self.pool(features, self.head.pool, visible)
+        return self.head(pooled, pre_logits, dropped, self.lacking)
+
+    def make_head(self, outputs: int, pool: Pool, batch_norm: bool, dropout: float) -> Any:
+        """A fresh head."""
+        return JointHead(self.width, outputs, pool, batch_norm, self.head_eps, dropout)
+
+    def reset_classifier(
+        self,
+        num_classes: int,
+        global_pool: str | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        keep_norm: bool = False,
+    ) -> None:
+        """Replace the head by a fresh one; norms that it has no use for go."""
+        last = self.norm
+        super().reset_classifier(num_classes, global_pool, batch_norm, dropout)
+        for part in self.parts if num_classes else ():
+            part.norm = nn.Identity()
+        if keep_norm and self.head.replaces_norm and isinstance(last, nn.LayerNorm):
+            twice = {name: table.repeat(2) for name, table in last.state_dict().items()}
+            self.head.norm.load_state_dict(twice)
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks that a token goes through."""
+        return self.audio.depth + self.fusion.depth
+
+    @property
+    def depth(self) -> int:
+        """Blocks that drop paths."""
+        return self.audio.depth + self.video.depth + self.fusion.noise_size // 2
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that tell which paths of one sample are dropped, and what of its head."""
+        return 2 * self.depth + (2 * self.width if self.head.dropout else 0)
+
+    @property
+    def num_features(self) -> int:
+        """Width of what is pooled."""
+        return 2 * self.width
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Width of what enters the linear map of the head."""
+        return 2 * self.width
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Which parameters belong to which layer: the stems, blocks side by side, then the rest."""
+        owner, number = r"^(?:encoder\.)?", "" if coarse else r"\.(\d+)"
+        return {
+            "stem": owner + r"(?:audio|video)\.(?:class_token|positions|embed)",
+            "blocks": owner + r"(?:audio|video)\.blocks" + number,
+            "fusion": owner + r"fusion\.(?:blocks|audio|video)" + number,
+        }
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that are not to be decayed in fine-tuning."""
+        sides = (("audio", self.audio), ("video", self.video))
+        names = {f"{side}.{name}" for side, part in sides for name in part.no_weight_decay()}
+        return names | {"fusion.tokens"}

@@ -1,0 +1,69 @@
+"""Contrast: what belongs together is alike, what does not is not; over the batch of all processes.
+
+Every process computes the whole loss, so nothing but values travels between them.
+"""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def info_nce(
+    x: Tensor,
+    y: Tensor,
+    temperature: float,
+    present: Tensor | None = None,
+    symmetric: bool = True,
+) -> Tensor:
+    """Tell from every x which y is of the same sample, and back: 2 x (B, D) -> scalar.
+
+    The cross-entropy of cosines over a temperature (arXiv:1807.03748), without the way back unless
+    `symmetric`. Samples that are not `present` (B,) neither ask nor answer, and those of all
+    processes count.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = (F.normalize(gathered(side.float()), dim=-1) for side in (x, y))
+        scores = x @ y.T / temperature
+    there = None if present is None else gathered(present)
+    loss = _cross_entropy(scores, there)
+    return (loss + _cross_entropy(scores.T, there)) / 2 if symmetric else loss
+
+
+def _cross_entropy(scores: Tensor, there: Tensor | None) -> Tensor:
+    if there is None:
+        return -scores.log_softmax(dim=1).diagonal().mean()
+    # Finite, so that a sample that is not there, whose row does not count, leaves no NaN behind.
+    scores = scores.masked_fill(~there, torch.finfo(scores.dtype).min / 2)
+    return -_mean(scores.log_softmax(dim=1).diagonal(), there)
+
+
+def mean_present(values: Tensor, present: Tensor | None = None) -> Tensor:
+    """The mean over the samples that are `present`, of all processes: 2 x (B,) -> scalar.
+
+    Zero where there are none.
+    """
+    if present is None:
+        return values.mean()  # batches are of one size, so the mean over processes is that of all
+    return _mean(gathered(values), gathered(present))
+
+
+def _mean(values: Tensor, there: Tensor) -> Tensor:
+    return values.masked_fill(~there, 0.0).sum() / there.sum().clamp(min=1)
+
+
+def gathered(x: Tensor) -> Tensor:
+    """Rows of all processes: (B, ...) -> (processes * B, ...); those given, where nothing learns.
+
+    Gradients are for averaging over processes: as each computes the same loss from all rows, and
+    hands on the gradient of its own alone, its own count as often as there are processes.
+    """
+    if not (dist.is_available() and dist.is_initialized() and torch.is_grad_enabled()):
+        return x
+    count, rank = dist.get_world_size(), dist.get_rank()
+    rows = x.new_empty(count * len(x), *x.shape[1:])
+    dist.all_gather_into_tensor(rows, x.detach().contiguous())
+    if not x.requires_grad:
+        return rows
+    own = x.detach() + count * (x - x.detach())
+    return torch.cat([rows[: rank * len(x)], own, rows[(rank + 1) * len(x) :]])

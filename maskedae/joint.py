@@ -1,0 +1,102 @@
+"""Blocks in which the tokens of two signals see each other: as one sequence, or by a bottleneck."""
+
+import torch
+from torch import Tensor, nn
+
+from maskedae.ragged import shut_out
+from maskedae.transformer import Blocks, Tower, init_linear, keep_paths
+
+Both = tuple[Tensor, Tensor]
+
+
+class JointBlocks(nn.Module):
+    """Every token of both signals looks at every other."""
+
+    def __init__(self, tower: Tower) -> None:
+        super().__init__()
+        self.blocks = Blocks(tower)
+        init_linear(self)
+
+    @property
+    def depth(self) -> int:
+        """Blocks that a token goes through."""
+        return len(self.blocks)
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that tell which paths of one sample are dropped."""
+        return 2 * self.depth
+
+    def forward(
+        self, x: Tensor, y: Tensor, present: Both | None = None, noise: Tensor | None = None
+    ) -> list[Both]:
+        """(B, N, D), (B, N', D) -> both after every block.
+
+        Nothing looks at a signal where it is not `present` 2 x (B,). Paths are dropped by `noise`
+        (B, noise_size), where any are.
+        """
+        lengths, found = (x.shape[1], y.shape[1]), list[Both]()
+        tokens = torch.cat([x, y], dim=1)
+        keeps, bias = keep_paths(self.blocks, tokens, noise), None
+        if present is not None:
+            sides = zip(present, lengths, strict=True)
+            there = [side.unsqueeze(1).expand(-1, length) for side, length in sides]
+            bias = shut_out(tokens, torch.cat(there, dim=1))
+        for number in range(self.depth):
+            tokens = self.blocks.step(number, tokens, keeps, bias=bias)
+            x, y = tokens.tensor_split([lengths[0]], dim=1)
+            found.append((x, y))
+        return found
+
+
+class BottleneckBlocks(nn.Module):
+    """Each signal has blocks of its own, and all that they share are a few tokens.
+
+    Each signal changes them, and the mean of what becomes of them goes on (arXiv:2107.00135).
+    """
+
+    def __init__(self, tower: Tower, bottlenecks: int) -> None:
+        super().__init__()
+        if bottlenecks < 1:
+            raise ValueError(f"{bottlenecks} tokens in the bottleneck; 1 or more would fit")
+        self.tokens = nn.Parameter(torch.empty(1, bottlenecks, tower.width).normal_(std=0.02))
+        self.audio, self.video = Blocks(tower), Blocks(tower)
+        init_linear(self)
+
+    @property
+    def depth(self) -> int:
+        """Blocks that a token goes through."""
+        return len(self.audio)
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that tell which paths of one sample are dropped."""
+        return 4 * self.depth
+
+    def forward(
+        self, x: Tensor, y: Tensor, present: Both | None = None, noise: Tensor | None = None
+    ) -> list[Both]:
+        """(B, N, D), (B, N', D) -> both after every block; see `JointBlocks`."""
+        count, found = self.tokens.shape[1], list[Both]()
+        shares = _shares(present, x)
+        noises = (None, None) if noise is None else noise.chunk(2, dim=1)
+        keeps = [
+            keep_paths(blocks, x, part)
+            for blocks, part in zip((self.audio, self.video), noises, strict=True)
+        ]
+        shared = self.tokens.expand(len(x), -1, -1)
+        for number in range(self.depth):
+            x = self.audio.step(number, torch.cat([x, shared], dim=1), keeps[0])
+            y = self.video.step(number, torch.cat([y, shared], dim=1), keeps[1])
+            shared = x[:, -count:] * shares[0] + y[:, -count:] * shares[1]
+            x, y = x[:, :-count], y[:, :-count]
+            found.append((x, y))
+        return found
+
+
+def _shares(present: Both | None, x: Tensor) -> list[Tensor]:
+    """What part each signal has in the mean: 2 x (B, 1, 1)."""
+    if present is None:
+        return [x.new_full((1, 1, 1), 0.5)] * 2
+    there = torch.stack(present).to(x.dtype)
+    return list((there / there.sum(dim=0).clamp(min=1))[:, :, None, None])

@@ -1,0 +1,83 @@
+"""The head of an encoder of sound and picture: from a vector of each to one answer."""
+
+import torch
+from torch import Tensor, nn
+
+from maskedae.head import Pool
+
+
+class JointHead(nn.Module):
+    """Normalise both vectors as one, map linearly; without outputs, neither.
+
+    What is not there, which is NaN, has no part in the norm and adds nothing to the answer. See
+    `Head` for what is to be chosen.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        outputs: int = 0,
+        pool: Pool = "mean",
+        batch_norm: bool = False,
+        eps: float = 1e-6,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.pool, self.batch_norm, self.dropout = pool, batch_norm, dropout
+        self.norm: nn.Module = nn.Identity()
+        self.linear: nn.Module = nn.Identity()
+        if outputs:
+            self.linear = nn.Linear(2 * width, outputs)
+            nn.init.trunc_normal_(self.linear.weight, std=0.01 if batch_norm else 2e-5)
+            nn.init.zeros_(self.linear.bias)
+        if outputs and batch_norm:
+            self.norm = nn.BatchNorm1d(2 * width, affine=False, eps=1e-6)
+        elif outputs and pool == "mean":
+            self.norm = nn.LayerNorm(2 * width, eps=eps)
+
+    @property
+    def replaces_norm(self) -> bool:
+        """Whether the norm of the tokens has to go, as the head has one in its place."""
+        return isinstance(self.norm, nn.LayerNorm)
+
+    def forward(
+        self,
+        vectors: Tensor,
+        pre_logits: bool = False,
+        noise: Tensor | None = None,
+        lacking: bool = False,
+    ) -> Tensor:
+        """(B, 2 D) -> (B, outputs), or (B, 2 D) before the linear map.
+
+        In training, values are dropped where their noise (B, 2 D), uniform in [0, 1), is low.
+        Raises ValueError for a batch norm where one of both may be `lacking`.
+        """
+        if not lacking:
+            normed, there = self.norm(vectors), None
+        else:
+            there = ~vectors.isnan()
+            normed = self._normalise(vectors.masked_fill(~there, 0.0), there)
+        if pre_logits or isinstance(self.linear, nn.Identity):
+            return normed if there is None else normed.masked_fill(~there, torch.nan)
+        if self.training and self.dropout:
+            noise = torch.rand_like(normed) if noise is None else noise
+            normed = normed * ((noise >= self.dropout) / (1 - self.dropout)).to(normed.dtype)
+        return self.linear(normed)
+
+    def _normalise(self, x: Tensor, there: Tensor) -> Tensor:
+        if isinstance(self.norm, nn.LayerNorm):
+            return norm_present(x, there, self.norm)
+        if self.batch_norm:
+            raise ValueError(
+                "a batch norm takes samples of sound and picture both: --data.missing=skip fits"
+            )
+        return x
+
+
+def norm_present(x: Tensor, there: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """A layer norm of the values that are there, zero for all others: 2 x (B, P) -> (B, P)."""
+    x, count = x.float(), there.sum(dim=1, keepdim=True).clamp(min=1)
+    centred = (x - x.sum(dim=1, keepdim=True) / count).masked_fill(~there, 0.0)
+    variance = centred.square().sum(dim=1, keepdim=True) / count
+    normed = centred * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
+    return normed.masked_fill(~there, 0.0)
