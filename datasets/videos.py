@@ -24,6 +24,7 @@ from maskedae.datasets.films.films import sniff as sniff
 from maskedae.datasets.films.kinetics import kinetics
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reader import Reader
+from maskedae.datasets.films.reading import Frames
 from maskedae.datasets.films.stills import EXTENSIONS as STILLS
 from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.scanning import Wanted
@@ -248,6 +249,10 @@ class VideoSource:
             window=span,
             short_side=self.short_side,
         )
+        return self.clips(frames)
+
+    def clips(self, frames: Frames) -> Tensor:
+        """Cut what was decoded to the size of the model, in training by chance: (V, C, T, H, W)."""
         pixels = torch.from_numpy(frames.pixels).permute(0, 3, 1, 2)
         if self.shape[1] == 1:
             pixels = F.rgb_to_grayscale(pixels)

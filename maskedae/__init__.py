@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from maskedae.bands import BandMasker as BandMasker
     from maskedae.masking import Mask as Mask
     from maskedae.masking import RandomMasker as RandomMasker
+    from maskedae.pairs import Pair as Pair
+    from maskedae.pairs import PairMasker as PairMasker
     from maskedae.tubes import SlotMasker as SlotMasker
     from maskedae.tubes import TubeMasker as TubeMasker
     from maskedae.weights import load as load
@@ -25,6 +27,8 @@ HOMES = {
     "MaskedAutoencoder": "autoencoder",
     "BandMasker": "bands",
     "Mask": "masking",
+    "Pair": "pairs",
+    "PairMasker": "pairs",
     "RandomMasker": "masking",
     "SlotMasker": "tubes",
     "TubeMasker": "tubes",

@@ -109,8 +109,9 @@ def set_kernel(model: nn.Module, name: str) -> None:
 
 def try_kernels(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Raise ValueError if the kernel of a model does not work where it is to be used."""
-    ragged = any(getattr(part, "ragged", False) for part in model.modules())
-    for kernel, biased in {(layer.kernel, layer.biased or ragged) for layer in attentions(model)}:
+    flags = [(part, name) for part in model.modules() for name in ("ragged", "lacking")]
+    absent = any(getattr(part, name, False) for part, name in flags)  # something is shut out then
+    for kernel, biased in {(layer.kernel, layer.biased or absent) for layer in attentions(model)}:
         x = torch.zeros(1, 1, 8, 64, device=device, dtype=dtype)
         try:
             kernel(x, x, x, x[..., :8] if biased else None)

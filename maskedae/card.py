@@ -9,6 +9,10 @@ from huggingface_hub import ModelCard, ModelCardData
 
 KINDS = {
     "MaskedAutoencoder": ("a masked autoencoder, encoder and decoder", "out = model(signal)"),
+    "AudioVideoAutoencoder": (
+        "a masked autoencoder of sound and picture",
+        "out = model(maskedae.Pair(audio, video, heard, seen))",
+    ),
     "EncoderOnly": ("an encoder", "tokens = model.encoder(signal)"),
     "Classifier": ("a classifier", "answers = model.answers.read(model(signal))"),
 }

@@ -30,15 +30,13 @@ class Classifier(nn.Module, Hub):
         self.encoder, self.answers = encoder, answers
         encoder.reset_classifier(answers.outputs, pool, batch_norm, dropout, keep_norm)
 
-    def forward(
-        self, signal: Tensor, noise: Tensor | None = None, visible: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, signal: Any, noise: Tensor | None = None, visible: Any = None) -> Tensor:
         """(B, C, *size), noise of what is dropped (B, noise_size) -> (B, outputs).
 
         Where patches are hidden, in training, the others are `visible` (B, V).
         """
         features = self.encoder.forward_features(signal, visible, noise)
-        return self.encoder.forward_head(features, noise=noise)
+        return self.encoder.forward_head(features, noise=noise, visible=visible)
 
     @property
     def description(self) -> dict[str, Any]:

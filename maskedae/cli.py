@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "classes of files, with probabilities: CHECKPOINT FILE...",
     "reconstruct": "original, masked, imagined: CHECKPOINT FILE...",
     "probe": "score an encoder's features, beside baselines: CHECKPOINT --data.root DIR",
+    "retrieve": "find films by their sound and sounds by their film: CHECKPOINT --data.root DIR",
     "embed": "features to a file, or as pictures: CHECKPOINT --data.root DIR --out FEATURES",
     "import": "published weights to a CHECKPOINT: FILE_OR_HUB_ID --out DIR",
     "export": "for timm, transformers, ONNX ...: CHECKPOINT --to TARGET --out PATH",

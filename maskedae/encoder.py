@@ -171,11 +171,16 @@ class Encoder(nn.Module, ABC):
         """A fresh norm of the tokens."""
 
     def forward_head(
-        self, features: Tensor, pre_logits: bool = False, noise: Tensor | None = None
+        self,
+        features: Tensor,
+        pre_logits: bool = False,
+        noise: Tensor | None = None,
+        visible: Any = None,
     ) -> Tensor:
         """What the head makes of normalised tokens: (B, prefix + N, D) -> (B, outputs) or (B, D).
 
-        Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens.
+        Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens, as is
+        what was `visible`.
         """
         dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
         return self.head(features, pre_logits, dropped, self.ragged)
@@ -256,6 +261,11 @@ class Encoder(nn.Module, ABC):
     def noise_size(self) -> int:
         """Random numbers that tell which paths of one sample are dropped, and what of its head."""
         return 2 * self.depth + (self.width if self.head.dropout else 0)
+
+    @property
+    def drops(self) -> bool:
+        """Whether paths are dropped in training."""
+        return any(getattr(module, "drop_path", 0.0) > 0 for module in self.modules())
 
     @property
     def num_features(self) -> int:

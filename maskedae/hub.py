@@ -102,7 +102,7 @@ def public(recipe: dict[str, Any]) -> dict[str, Any]:
     data = dict(recipe.get("data", {}))
     if "init_args" in data:
         data["init_args"] = {k: v for k, v in data["init_args"].items() if k not in PRIVATE}
-    recipe = {name: part for name, part in recipe.items() if name != "init"}
+    recipe = {name: part for name, part in recipe.items() if name not in ("init", "teacher")}
     return {**recipe, "data": data} if data else recipe
 
 

@@ -52,6 +52,11 @@ class Learner(nn.Module, Hub, ABC):
     def needs_statistics(self) -> bool:
         """Whether predictions lack the mean and deviation of their patch."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether what is imagined can be drawn."""
+        return True
+
     @abstractmethod
     def draw_mask(
         self,

@@ -65,6 +65,10 @@ class Listing:
 
     def path(self, index: int) -> str:
         """Say where a sample lies."""
+        return os.path.join(*self.place(index))
+
+    def place(self, index: int) -> tuple[str, str]:
+        """The root of a sample, and its path below."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         start, stop = self.offsets[index : index + 2].tolist()
@@ -72,7 +76,7 @@ class Listing:
         root = 0
         while index >= self.shares[root][0]:
             index, root = index - self.shares[root][0], root + 1
-        return os.path.join(self.roots[root], name)
+        return self.roots[root], name
 
     def pick(self, chosen: np.ndarray) -> "Listing":
         """Keep the samples where a boolean array (len,) says so."""

@@ -23,6 +23,7 @@ from maskedae.viewing import parse_with_data
 from maskedae.weights import Loaded
 
 STAMPED = 20_000  # files of a split whose sizes and times are looked at
+MODALITY = "sound alone, pictures alone, or both, of a model of both"
 Sources = Mapping[str, Source]  # by split
 
 
@@ -70,14 +71,16 @@ def stamp(source: Source) -> str:
     return found.hexdigest()
 
 
-def make_parser(name: str) -> ArgumentParser:
-    """Options of every command that extracts features."""
+def make_parser(name: str, layers: bool = True) -> ArgumentParser:
+    """Options of every command that extracts features, of `layers` that are chosen or not."""
     parser = ArgumentParser(prog=f"maskedae {name}", exit_on_error=False, allow_abbrev=False)
     parser.add_argument("checkpoint", type=Path, help="run folder, checkpoint folder or file")
     parser.add_argument("--data", type=Data, help="as in the checkpoint, but for what is given")
-    parser.add_argument(
-        "--layers", type=int, nargs="+", help="blocks, or stages; from the end if negative"
-    )
+    if layers:
+        parser.add_argument(
+            "--layers", type=int, nargs="+", help="blocks, or stages; from the end if negative"
+        )
+        parser.add_argument("--modality", choices=["a", "v", "av"], help=MODALITY)
     parser.add_argument("--batch_size", type=int, help="samples encoded at once")
     parser.add_argument("--workers", type=int, help="processes that read data")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
@@ -95,7 +98,7 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
         # Where a GPU computes, the cores are free to read.
         cores = len(os.sched_getaffinity(0)) // state.num_processes
         options.workers = max(1, cores) if state.device.type != "cpu" else 1
-    choose_layers(encoder, options.layers)
+    choose_layers(encoder, options.get("layers"))
     data = parser.instantiate(options).data
     suit(encoder, data)
     return Opened(loaded, encoder, data, settings, options, state)

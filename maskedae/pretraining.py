@@ -8,14 +8,17 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from maskedae.beginning import begin, load_teacher
 from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
 from maskedae.launching import Launch, describe, run_training, try_model, try_reading
 from maskedae.learner import Learner
-from maskedae.loading import Batch, Skipped
+from maskedae.loading import Batch, Skipped, batch_for
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
 from maskedae.reconstruction import imagine_row, note
+from maskedae.retrieval import both_ways, measure
+from maskedae.retrieving.collecting import collect, vectors_of
 from maskedae.stepping import make_accelerator, share_of_cores
 from maskedae.transformer import set_checkpointing, set_drop_path
 from maskedae.zoo import create_model
@@ -24,9 +27,10 @@ PICTURES, BANK, QUERIES = 6, 5000, 2000
 
 
 class Pretraining:
-    """Trains a masked autoencoder; looks at fixed samples and, where there are labels, at kNN."""
+    """Trains a model that imagines what is hidden; draws that, and scores what was learned.
 
-    score = "knn"
+    Where there are labels, by nearest neighbours; sound and picture, by which finds the other.
+    """
 
     def __init__(
         self,
@@ -35,13 +39,18 @@ class Pretraining:
         bank: Source | None = None,
         queries: Source | None = None,
         workers: int = 0,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
-        self.workers = workers  # that read what is scored
-        drops = model.encoder.blocks.drop_path
-        masks, paths = model.noise_size, model.encoder.noise_size if drops else 0
+        self.workers, self.teacher = workers, teacher  # that read what is scored; that is predicted
+        masks, paths = model.noise_size, model.encoder.noise_size if model.encoder.drops else 0
         self.ends = [masks, masks + paths]  # of numbers for masks, and for paths that are dropped
         self.noise_size = masks + paths + data.noise_size
+
+    @property
+    def score(self) -> str:
+        """Which score tells the best checkpoint."""
+        return "recall1" if hasattr(self.model.encoder, "vectors") else "knn"
 
     def loss(
         self, model: nn.Module, samples: Any, batch: Batch
@@ -51,16 +60,19 @@ class Pretraining:
         hidden, dropped, augmented = noise.tensor_split(self.ends, dim=1)
         signal = self.data.signal(samples, augmented)
         mask = self.model.draw_mask(len(signal), noise=hidden)
-        out = model(signal, mask, paths=dropped)
+        lesson = {} if self.teacher is None else {"taught": self.teacher(signal)}
+        out = model(signal, mask, paths=dropped, **lesson)
         return out.loss, out.metrics
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         """Draw what is imagined of fixed samples; score the encoder on held-out ones."""
         self.model.eval()
-        skipped = self._draw(path) if accelerator.is_main_process else []
+        drawn = accelerator.is_main_process and self.model.draws
+        skipped = self._draw(path) if drawn else []
         scores, more = self._score(accelerator)
+        recall, others = self._recall(accelerator)
         self.model.train()
-        return scores, skipped + more
+        return scores | recall, skipped + more + others
 
     def _draw(self, path: Path) -> list[Skipped]:
         source = self.queries or self.bank
@@ -96,6 +108,19 @@ class Pretraining:
         scores = {"knn": knn_accuracy(bank, queries)} if scored else {}
         return scores, bank.skipped + queries.skipped
 
+    def _recall(self, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
+        """How often sound finds its pictures, and back, among held-out samples."""
+        if self.queries is None or not hasattr(self.model.encoder, "vectors"):
+            return {}, []
+        some, size = spread(len(self.queries), QUERIES), batch_for(self.queries)
+        candidates = {"": vectors_of(self.model.encoder, "")}
+        found = collect(candidates, self.data, self.queries, some, size, self.workers, quiet=True)
+        if len(found.indices) < 2:
+            return {}, found.skipped
+        ways = [measure(places) for places in both_ways(*found.vectors[""])]
+        scores = {f"recall{k}": (ways[0].at[k] + ways[1].at[k]) / 2 for k in ways[0].at}
+        return scores, found.skipped
+
 
 def describe_data(source: Source, task: Pretraining) -> str:
     """What there is to learn from and to be scored on."""
@@ -121,23 +146,33 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     accelerator = make_accelerator(recipe.train, launch.out)
     if not accelerator.is_main_process:
         launch = launch._replace(say=lambda _: None)
-    source = recipe.data.source("train", recipe.model.shape, augment=True)
+    data, shape = recipe.data, recipe.model.shape
+    source = data.source("train", shape, augment=True)
     assert source is not None
+    model, begun = make_learner(recipe, launch)
+    bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
+    workers = share_of_cores(recipe.train, accelerator.num_processes)
+    teacher = load_teacher(recipe)
+    if teacher is not None:
+        suit(teacher, data)
+        teacher = accelerator.prepare_model(teacher, evaluation_mode=True)
+    task = Pretraining(model, data, bank, queries, workers, teacher)
+    # What cannot be masked, attended to or cut should be told before the folder is touched.
+    model.draw_mask(1)
+    try_model(model, accelerator)
+    for part in (source, task.bank, task.queries):
+        try_reading(data, part)
+    for text in (describe(recipe, model, accelerator), begun, describe_data(source, task)):
+        if text:
+            launch.say(text)
+    return run_training(task, source, recipe.train, launch, accelerator, {"ragged": data.ragged})
+
+
+def make_learner(recipe: Recipe, launch: Launch) -> tuple[Learner, str]:
+    """The model that a recipe trains, and what it starts from, in words."""
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
     set_drop_path(model.encoder, recipe.train.drop_path)
     suit(model, recipe.data)
-    data, shape = recipe.data, recipe.model.shape
-    bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
-    workers = share_of_cores(recipe.train, accelerator.num_processes)
-    task = Pretraining(model, data, bank, queries, workers)
-    # What cannot be masked, attended to or cut should be told before the folder is touched.
-    model.draw_mask(1)
-    try_model(model, accelerator)
-    for part in (source, task.bank, task.queries):
-        try_reading(recipe.data, part)
-    launch.say(describe(recipe, model, accelerator))
-    launch.say(describe_data(source, task))
-    extra = {"ragged": data.ragged}
-    return run_training(task, source, recipe.train, launch, accelerator, extra)
+    return model, "" if launch.goes_on else begin(model, recipe)

@@ -22,8 +22,9 @@ from maskedae.zoo import model_config
 
 STATISTICS = ("mean", "std")
 RECIPES = Path(__file__).parent / "recipes"
+INIT = "checkpoints to start from: of the whole, of a part, or `teacher`"
 SECTIONS = {
-    "pretrain": ("model", "masker", "data", "train"),
+    "pretrain": ("model", "masker", "data", "train", "init", "teacher"),
     "finetune": ("init", "model", "finetune", "data", "train"),
 }
 
@@ -38,6 +39,8 @@ class Recipe(NamedTuple):
     masker: Masker | None = None  # of pre-training
     finetune: Finetune | None = None
     init: str = "none"  # the checkpoint that fine-tuning starts from
+    begin: tuple[str, ...] = ()  # checkpoints that pre-training starts from
+    teacher: str | None = None  # a checkpoint whose features are to be learned
 
 
 def recipe_names() -> list[str]:
@@ -67,6 +70,8 @@ def recipe_parser(model_name: str, prog: str, task: str = "pretrain") -> Argumen
     parser.set_defaults({f"model.{name}": value for name, value in vars(config).items()})
     if task == "pretrain":
         parser.add_argument("--masker", type=Masker, help="what hides patches")
+        parser.add_argument("--init", type=str, nargs="+", default=[], help=INIT)
+        parser.add_argument("--teacher", type=str | None, help="its features are to be learned")
     else:
         parser.add_argument("--init", type=str, help="a checkpoint to start from, or none")
         parser.add_argument("--finetune", type=Finetune, default=Finetune())
@@ -157,7 +162,8 @@ def share_statistics(settings: Namespace) -> None:
 def plain(parser: ArgumentParser, settings: Namespace, task: str = "pretrain") -> dict[str, Any]:
     """Settings as plain values, ready for YAML or JSON."""
     node = yaml.safe_load(parser.dump(settings, skip_unset=False))
-    return {name: node[name] for name in SECTIONS[task]}
+    kept = {name: node[name] for name in SECTIONS[task]}
+    return {name: part for name, part in kept.items() if part or name not in ("init", "teacher")}
 
 
 def make(parser: ArgumentParser, settings: Namespace) -> Recipe:
@@ -165,7 +171,9 @@ def make(parser: ArgumentParser, settings: Namespace) -> Recipe:
     made = parser.instantiate(settings)
     values = dict(vars(made.model))
     name = values.pop("name")
-    rest = {part: made[part] for part in ("masker", "finetune", "init") if part in made}
+    rest = {part: made[part] for part in ("masker", "finetune", "teacher") if part in made}
+    start = made["init"]
+    rest |= {"begin": tuple(start)} if isinstance(start, list) else {"init": start}
     return Recipe(name, model_config(name, **values), made.data, made.train, **rest)
 
 

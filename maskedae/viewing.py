@@ -52,7 +52,9 @@ def parse_with_data(parser: ArgumentParser, arguments: list[str]) -> tuple[Names
 
     Raises ValueError that says what is wrong with it.
     """
-    loaded = load_with_report(Path(arguments[0]))
+    modality = given(arguments, "--modality")
+    overrides: dict[str, Any] = {} if modality is None else {"modality": modality}
+    loaded = load_with_report(Path(arguments[0]), **overrides)
     try:
         parser.set_defaults({"data": data_given(loaded, arguments)})
         return parser.parse_args(arguments), loaded

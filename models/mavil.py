@@ -165,6 +165,11 @@ class AudioVideoAutoencoder(Learner):
         return 2 if self.intra.weight else 1
 
     @property
+    def draws(self) -> bool:
+        """Whether what is imagined can be drawn: features cannot."""
+        return self.targets is not None
+
+    @property
     def needs_statistics(self) -> bool:
         """Whether predictions lack the mean and deviation of their patch."""
         return self.targets is not None and self.targets[0].needs_statistics

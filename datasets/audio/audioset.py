@@ -41,8 +41,8 @@ class Intake:
         self.mark ^= int.from_bytes(digest, "big")
         return True
 
-    def whole(self, labels: Labels, looked: str) -> Rows:
-        """All that was found. Raises ValueError where it is nothing."""
+    def whole(self, labels: Labels | None, looked: str) -> Rows:
+        """All that was found; without `labels`, theirs are names. Raises ValueError for nothing."""
         rows, lost = self.rows, self.rows.ignored[GONE]
         if not rows.ends and not lost:
             raise ValueError(f"{self.path} lists no samples")
@@ -52,7 +52,7 @@ class Intake:
         rows.notes.append(f"{there:,} of {there + lost:,} in {lists} are there, {self.mark:08x}")
         if self.twice:
             rows.notes.append(f"listed twice, first at {self.twice}")
-        if rows.listed:
+        if rows.listed and labels is not None:
             labels.settle(rows)
         return rows
 

@@ -8,8 +8,8 @@ import torch
 
 from maskedae.data import BadSample
 from maskedae.datasets.audio.fbank import Fbank
-from maskedae.datasets.audio.reading import Channel, Mixed, opened, refuse_lost, resampled
-from maskedae.datasets.audio.sound import END, Facts, Samples, cleaned
+from maskedae.datasets.audio.reading import opened, resampled
+from maskedae.datasets.audio.sound import END, Channel, Facts, Mixed, Samples, cleaned, refuse_lost
 
 FULL = 0.999  # of full scale, from where on a sample may be clipped
 CLIPPED = 0.01  # share of such samples that is too many

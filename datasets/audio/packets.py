@@ -1,23 +1,23 @@
 """What PyAV says of a track of sound, packet by packet and sample by sample."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.packet import Packet as AnyPacket
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from maskedae.datasets.audio.sound import Samples
-from maskedae.datasets.films.film import Refused
-from maskedae.datasets.films.packets import OPTIONS
+from maskedae.datasets.films.film import Absent, Unknown
+from maskedae.datasets.films.packets import OPTIONS, demux
 
 Packet: TypeAlias = "AnyPacket[AudioStream]"
 # Streams without a header: FFmpeg guesses how long they are, and adds up rounded times.
@@ -32,16 +32,78 @@ def opened(path: str) -> tuple[InputContainer, AudioStream]:
     stream = container.streams.best("audio")
     if not isinstance(stream, AudioStream) or stream.codec_context is None:
         container.close()
-        unknown = "sound of a codec that is not known" if stream else "no sound track"
-        raise Refused(unknown)
+        if stream:
+            raise Unknown("sound of a codec that is not known")
+        raise Absent("no sound track")
     stream.codec_context.thread_count = 1
     return container, stream
 
 
-def packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet]:
-    """Packets that hold something, as far as they can be read."""
-    with suppress(FFmpegError, IndexError):  # a packet of a stream that was not announced
-        yield from (packet for packet in container.demux(stream) if packet.size)
+class Reel(Protocol):
+    """The packets of a track, in their order."""
+
+    container: InputContainer
+    stream: AudioStream
+
+    def packets(self) -> Iterator[Packet]:
+        """Those that hold something, from where it stands, as far as they can be read."""
+        ...
+
+    def seek(self, moment: Fraction) -> None:
+        """Go to a little before a moment by the clock of the container, if one can."""
+        ...
+
+    def rewind(self) -> None:
+        """Go back to the first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class FileReel:
+    """The track of a file that is opened for it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.container, self.stream = opened(path)
+
+    def packets(self) -> Iterator[Packet]:
+        return demux(self.container, self.stream)
+
+    def seek(self, moment: Fraction) -> None:
+        self.container.seek(int(moment / (self.stream.time_base or 1)), stream=self.stream)
+
+    def rewind(self) -> None:
+        self.close()
+        self.container, self.stream = opened(self.path)
+
+    def close(self) -> None:
+        self.container.close()
+
+
+class HeldReel:
+    """A track whose packets are in memory; the file is another's to close."""
+
+    def __init__(
+        self, container: InputContainer, stream: AudioStream, held: Sequence[Packet]
+    ) -> None:
+        self.container, self.stream, self.held, self.first = container, stream, held, 0
+
+    def packets(self) -> Iterator[Packet]:
+        return iter(self.held[self.first :])
+
+    def seek(self, moment: Fraction) -> None:
+        ticks = moment / (self.stream.time_base or 1)
+        stamps = [-math.inf if packet.pts is None else packet.pts for packet in self.held]
+        self.first = max((n for n, stamp in enumerate(stamps) if stamp <= ticks), default=0)
+
+    def rewind(self) -> None:
+        self.first = 0
+
+    def close(self) -> None:
+        pass
 
 
 def shown_from(container: InputContainer) -> Fraction | None:
@@ -55,12 +117,13 @@ def shown_from(container: InputContainer) -> Fraction | None:
     return None
 
 
-def length(container: InputContainer, stream: AudioStream) -> float:
+def length(reel: Reel) -> float:
     """Seconds from the first sample to the last, or to the end of a film that does not say."""
+    container, stream = reel.container, reel.stream
     base = stream.time_base or Fraction(1)
     promised = float((stream.duration or 0) * base)
     if container.format.name in RAW or not (promised or container.duration):
-        counted = count(container, stream)
+        counted = count(reel)
         known = container.format.name == "mp3" and 0 < counted - promised < SURE
         return promised if known else counted
     if promised:
@@ -72,10 +135,10 @@ def length(container: InputContainer, stream: AudioStream) -> float:
     return (container.duration or 0) / av.time_base - start
 
 
-def count(container: InputContainer, stream: AudioStream) -> float:
+def count(reel: Reel) -> float:
     """Seconds by the packets that are there."""
-    ticks = sum(packet.duration or 0 for packet in packets(container, stream))
-    return float(ticks * (stream.time_base or Fraction(1)))
+    ticks = sum(packet.duration or 0 for packet in reel.packets())
+    return float(ticks * (reel.stream.time_base or Fraction(1)))
 
 
 def time_of(frame: AudioFrame) -> Fraction | None:

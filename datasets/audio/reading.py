@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -16,12 +16,11 @@ from maskedae.datasets.audio.kinds import EXTENSIONS as EXTENSIONS
 from maskedae.datasets.audio.kinds import sniff as sniff
 from maskedae.datasets.audio.kinds import stored
 from maskedae.datasets.audio.resampling import resampler
-from maskedae.datasets.audio.sound import END, Facts, Samples, Sound, cleaned
+from maskedae.datasets.audio.sound import END, Channel, Facts, Mixed, Samples, Sound, refuse_lost
 from maskedae.datasets.audio.with_pyav import Track
 from maskedae.datasets.audio.with_soundfile import StoredSound
 from maskedae.datasets.films.film import Refused, check
 
-Channel: TypeAlias = Literal["mean", "left"]
 Mixing: TypeAlias = Callable[[Iterable[Samples]], Iterator[Samples]]
 REMEMBERED = 2**16  # sounds whose length a process keeps, a few hundred bytes each
 SLOWEST, FASTEST = 100, 768_000  # samples per second: others are mistakes in a header
@@ -87,26 +86,6 @@ def resampled(
     change = resampler(sound.rate, rate)
     begin = change.before(first)
     yield from change.pieces(begin, mixed(sound.pieces(begin, change.after(stop))), first, stop)
-
-
-def refuse_lost(sound: Sound) -> None:
-    """Refuse a sound of which most of what was asked for could not be decoded."""
-    if sound.lost > sound.good:
-        raise Refused(f"{sound.lost} of {sound.lost + sound.good} packets cannot be decoded")
-
-
-class Mixed:
-    """Makes one channel of several, and counts what is no number."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel, self.wild, self.count = channel, 0, 0
-
-    def __call__(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
-        for piece in pieces:
-            some = piece[:, :1] if self.channel == "left" else piece
-            samples, wild = cleaned(some)
-            self.wild, self.count = self.wild + wild, self.count + samples.size
-            yield np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(1)
 
 
 @contextmanager

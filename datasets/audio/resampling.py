@@ -4,13 +4,15 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torchaudio.transforms import Resample
 
 from maskedae.datasets.audio.sound import BLOCK, END, Samples
+
+if TYPE_CHECKING:
+    from torchaudio.transforms import Resample
 
 ZEROS = 6  # crossings on either side that the filter reaches, as in torchaudio
 ROLLOFF = 0.99  # of the lower of the two rates is kept, as in torchaudio
@@ -85,12 +87,17 @@ class Resampler:
         return END if stop >= END else (-(-stop // self.up) + self.margin) * self.down
 
     def __call__(self, samples: Samples) -> Samples:
+        import torch  # not on top: who only asks what is needed does without
+
         if self.up * (self.down + 2 * self.reach) <= TABLE:
             return self._filter(torch.from_numpy(samples)).numpy()
         return self._one_by_one(samples)
 
     @cached_property
-    def _filter(self) -> Resample:
+    def _filter(self) -> "Resample":
+        import torch
+        from torchaudio.transforms import Resample
+
         # Made in single precision it would be off by a ten-thousandth.
         return Resample(self.down, self.up, dtype=torch.float64).float()
 

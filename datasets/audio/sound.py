@@ -1,12 +1,15 @@
 """What the decoders have in common: a sound is samples of one rate, counted from its start."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskedae.datasets.films.film import Refused
+
 Samples = NDArray[np.float32]
+Channel: TypeAlias = Literal["mean", "left"]
 END = 2**62  # later than any sample
 BLOCK = 2**16  # samples held at a time
 WILD = 1e10  # no sample is so large: its square is still a number
@@ -50,6 +53,26 @@ def cleaned(samples: Samples) -> tuple[Samples, int]:
     wild = ~(np.abs(samples) <= WILD)  # also true of NaN
     count = int(wild.sum())
     return (np.where(wild, np.float32(0), samples) if count else samples), count
+
+
+def refuse_lost(sound: Sound) -> None:
+    """Refuse a sound of which most of what was asked for could not be decoded."""
+    if sound.lost > sound.good:
+        raise Refused(f"{sound.lost} of {sound.lost + sound.good} packets cannot be decoded")
+
+
+class Mixed:
+    """Makes one channel of several, and counts what is no number."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel, self.wild, self.count = channel, 0, 0
+
+    def __call__(self, pieces: Iterable[Samples]) -> Iterator[Samples]:
+        for piece in pieces:
+            some = piece[:, :1] if self.channel == "left" else piece
+            samples, wild = cleaned(some)
+            self.wild, self.count = self.wild + wild, self.count + samples.size
+            yield np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(1)
 
 
 def silence(count: int, channels: int) -> Iterator[Samples]:

@@ -83,33 +83,43 @@ class SoundSource:
 
     def read(self, index: int) -> Tensor:
         path = self.name(index)
-        begin, end = 0.0, seconds_of(path)
-        if self.spans is not None:
-            begin, end = self.spans[index].tolist()
+        begin, end = (0.0, seconds_of(path)) if self.spans is None else self.spans[index].tolist()
+        count = self.shape[0]
+        # Seconds at which views begin, as shares of what the sound is longer than they are.
+        if self.augment:
+            places = torch.rand(count, dtype=torch.float64)
+        else:
+            places = torch.linspace(0, 1, count, dtype=torch.float64)
+        return self.views(self.stretches(path, (begin, end), places))
+
+    def stretches(self, path: str, span: tuple[float, float], places: Tensor) -> list[Tensor]:
+        """Read as much as a model takes at some places (V,), from 0, the first, to 1, the last."""
+        begin, end = span
         room = max(0.0, end - begin - self.samples / self.fbank.rate)
         seconds = min(end - begin, self.samples / self.fbank.rate)
-        starts = self._starts(room)
+        starts = (places * room).tolist()
         distinct = starts if room else starts[:1]  # of a sound that is not longer, all are the same
-        heard = [self._read(path, begin + start, seconds) for start in distinct]
-        heard *= len(starts) // len(heard)
-        return torch.stack([self._fit(self._change(view)) for view in heard]).unsqueeze(1)
+        heard = [self.stretch(path, begin + start, seconds) for start in distinct]
+        return heard * (len(starts) // len(heard))
 
-    def _starts(self, room: float) -> list[float]:
-        """Seconds at which views begin."""
-        if self.augment:
-            return (torch.rand(self.shape[0], dtype=torch.float64) * room).tolist()
-        return torch.linspace(0, room, self.shape[0], dtype=torch.float64).tolist()
+    def views(self, waveforms: list[Tensor]) -> Tensor:
+        """Change what was read in training, and fit it to the model: -> (views, 1, samples)."""
+        return torch.stack([self._fit(self._change(view)) for view in waveforms]).unsqueeze(1)
 
-    def _read(self, path: str, start: float, seconds: float) -> Tensor:
-        rate, least = self.fbank.rate, self.fbank.samples(1)
-        count = round(seconds * rate)
-        if count >= least:
+    def stretch(self, path: str, start: float, seconds: float) -> Tensor:
+        """Read some seconds, levelled. Raises BadSample where they are too few."""
+        rate, found = self.fbank.rate, torch.empty(round(seconds * self.fbank.rate))
+        if len(found) >= self.fbank.samples(1):
             found = read(path, rate, start, seconds, self.data.channel or "mean")
-            count = len(found)
+        return self.levelled(found)
+
+    def levelled(self, waveform: Tensor) -> Tensor:
+        """As much as a model takes, its mean being zero. Raises BadSample where it is too short."""
+        count, least = len(waveform), self.fbank.samples(1)
         if count < least:
-            raise BadSample(f"{count} samples at {rate} Hz, and a frame needs {least}")
+            raise BadSample(f"{count} samples at {self.fbank.rate} Hz, and a frame needs {least}")
         # Frames have no offset of their own, but the silence behind the last one would be a step.
-        return found[: self.samples] - found.mean()
+        return waveform[: self.samples] - waveform.mean()
 
     def _change(self, waveform: Tensor) -> Tensor:
         if not self.augment:
@@ -141,7 +151,7 @@ class SoundSource:
         for index in spread(len(self), LOOKED_AT):
             try:
                 path = self.name(index)
-                waveform = self._read(path, 0.0, self.samples / self.fbank.rate)
+                waveform = self.stretch(path, 0.0, self.samples / self.fbank.rate)
                 values.append(self.fbank(waveform).flatten())
             except BadSample:
                 continue

@@ -11,16 +11,16 @@ from av.error import FFmpegError
 
 from maskedae.datasets.audio.packets import (
     RAW,
+    FileReel,
+    Reel,
     count,
     floats,
     length,
-    opened,
-    packets,
     shown_from,
     time_of,
 )
 from maskedae.datasets.audio.sound import END, Facts, Samples, joined, silence
-from maskedae.datasets.films.film import Refused, why
+from maskedae.datasets.films.film import Absent, Refused, why
 
 # Seconds before a window from where it is decoded: what codecs remember is then what it would be.
 BACK = (1.0, 10.0)
@@ -35,9 +35,10 @@ EXACT = frozenset({"flac", "alac", "wavpack", "tta", "ape"})  # codecs that keep
 class Track:
     """The sound of a film, or one that is compressed; it starts when the pictures do, if any."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, reel: Reel | None = None) -> None:
         self.path, self.lost, self.good = path, 0, 0
         try:
+            self.reel = reel or FileReel(path)
             self._open()
             self._look()
         except EOFError as error:
@@ -53,10 +54,10 @@ class Track:
         bits = codec.format.bits if stored and codec.format else 0
         self._again()
         self.at_start = False
-        seconds = promised = max(0.0, self.late + length(self.container, self.stream))
+        seconds = promised = max(0.0, self.late + length(self.reel))
         if promised > os.path.getsize(self.path):  # no codec lets a byte last a second
             self._again()
-            seconds = max(0.0, self.late + count(self.container, self.stream))
+            seconds = max(0.0, self.late + count(self.reel))
         return Facts(seconds, self.rate, self.channels, kind, name, bits, promised)
 
     def pieces(self, first: int, stop: int) -> Iterator[Samples]:
@@ -76,15 +77,15 @@ class Track:
                 return
 
     def close(self) -> None:
-        self.container.close()
+        self.reel.close()
 
     def _open(self) -> None:
-        self.container, self.stream = opened(self.path)
+        self.container, self.stream = self.reel.container, self.reel.stream
         self.hole = False  # whether a packet has been lost since the last good one
 
     def _again(self) -> None:
         """Back to the start of the file."""
-        self.close()
+        self.reel.rewind()
         self._open()
         self.begun: Iterator[AudioFrame] = self._frames()
 
@@ -94,6 +95,8 @@ class Track:
         frames = list(islice(self.begun, FEW))
         if not frames:
             self.close()
+            if not self.lost:
+                raise Absent("a sound track in which there is nothing")
             raise Refused("no sample can be decoded")
         self.begun, self.at_start, first = chain(frames, self.begun), True, frames[0]
         self.rate, self.channels = first.sample_rate, first.layout.nb_channels
@@ -113,7 +116,7 @@ class Track:
         """Decode packets, over those that are broken."""
         codec = self.stream.codec_context
         codec.flush_buffers()
-        for packet in chain(packets(self.container, self.stream), [None]):
+        for packet in chain(self.reel.packets(), [None]):
             try:
                 for frame in codec.decode(packet):
                     self.good += 1
@@ -142,7 +145,7 @@ class Track:
     def _sought(self, moment: Fraction) -> Iterator[tuple[int, Samples]]:
         """Samples from before a moment on; none where there is no way to it."""
         try:
-            self.container.seek(int(moment / (self.stream.time_base or 1)), stream=self.stream)
+            self.reel.seek(moment)
         except FFmpegError:
             return
         frames = self._frames()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, BinaryIO
 
+from maskedae.datasets.av.recording import record
 from maskedae.datasets.films.describing import facts
 from maskedae.datasets.films.film import Refused
 from maskedae.datasets.films.keeping import Keeper
@@ -15,8 +16,10 @@ from maskedae.datasets.films.keeping import Keeper
 REQUESTS = 1000  # after which a process is replaced, in case a decoder leaks
 FULL = 2**30  # bytes in memory after which it is, too
 MOST = 2**33  # bytes that a film may claim at all
+KEEPER = Keeper()
 WORK: dict[str, Callable[[Any], object]] = {
-    "clips": Keeper().clips,
+    "clips": KEEPER.clips,
+    "both": lambda request: record(KEEPER, *request),
     "facts": lambda request: facts(*request),
 }
 

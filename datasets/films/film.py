@@ -24,6 +24,10 @@ class Unknown(Refused):
     """A film of a codec that a decoder does not have; another may."""
 
 
+class Absent(Refused):
+    """A file that lacks what is looked for, though nothing is wrong with it."""
+
+
 class Film(Protocol):
     """A film opened by a decoder; frames are counted in the order in which they are shown."""
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Literal
 
@@ -24,21 +24,23 @@ SAID: set[tuple[str, str]] = set()  # decoders, of which one has taken what the 
 WINDOWS_MEDIA = bytes.fromhex("3026b2758e66cf11")
 
 
-def open_film(path: str, decoder: Decoder = "auto", frame_rate: float = FRAME_RATE) -> Film:
+def open_film(
+    path: str, decoder: Decoder = "auto", frame_rate: float = FRAME_RATE, track: bool = False
+) -> Film:
     """Open a file with one decoder or the first that takes it, or a folder of numbered frames.
 
-    The frame rate is that of folders; files say it themselves.
+    The frame rate is that of folders; files say it themselves. With `track` PyAV keeps the sound.
     """
     if os.path.isdir(path):
         from maskedae.datasets.films.stills import Stills
 
         return Stills(path, frame_rate)
     if decoder != "auto":
-        return opener(decoder)(path)
+        return opener(decoder, track)(path)
     first: tuple[str, Refused] | None = None
     for name in installed():
         try:
-            film = opener(name)(path)
+            film = opener(name, track)(path)
         except Refused as reason:
             first = first or (name, reason)
             if not isinstance(first[1], Unknown):
@@ -51,12 +53,12 @@ def open_film(path: str, decoder: Decoder = "auto", frame_rate: float = FRAME_RA
     raise first[1]
 
 
-def opener(decoder: str) -> Callable[[str], Film]:
+def opener(decoder: str, track: bool = False) -> Callable[[str], Film]:
     """Import a decoder when it is first used: each takes its time."""
     if decoder == "pyav":
         from maskedae.datasets.films.with_pyav import PyAVFilm
 
-        return PyAVFilm
+        return partial(PyAVFilm, track=True) if track else PyAVFilm
     if decoder == "torchcodec":
         from maskedae.datasets.films.with_torchcodec import TorchCodecFilm
 

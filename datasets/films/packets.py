@@ -4,18 +4,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet as AnyPacket
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from maskedae.datasets.films.film import Refused, Times, check, mean_rate, why
+from maskedae.datasets.films.film import Absent, Refused, Times, check, mean_rate, why
 
 Packet: TypeAlias = "AnyPacket[VideoStream]"
 # Formats that name other files are no films.
@@ -47,14 +47,14 @@ def opened(path: str) -> tuple[InputContainer, VideoStream]:
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         sound = ": audio only" if container.streams.audio else ""
         container.close()
-        raise Refused("no video stream" + sound)
+        raise Absent("no video stream" + sound)
     return container, stream
 
 
-def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """Packets that hold something, as far as they can be read."""
+def demux(container: InputContainer, *streams: Stream) -> Iterator[Any]:
+    """Packets of streams that hold something, as far as they can be read."""
     with suppress(FFmpegError, IndexError):  # a packet of a stream that was not announced
-        yield from (packet for packet in container.demux(stream) if packet.size)
+        yield from (packet for packet in container.demux(*streams) if packet.size)
 
 
 def look(packets: Iterable[Packet]) -> Index | None:

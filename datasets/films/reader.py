@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from threading import Timer
 from typing import Any
 from weakref import finalize
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskedae.data import BadSample
+from maskedae.datasets.av.recording import Listening, Recording
 from maskedae.datasets.films.describing import Facts
 from maskedae.datasets.films.film import FRAME_RATE, Refused
 from maskedae.datasets.films.films import Decoder
@@ -56,6 +58,14 @@ class Reader:
         frames = self._ask("clips", Order(path, moments, chances, views, window, short_side, *how))
         assert isinstance(frames, Frames)
         return frames
+
+    def record(self, order: Order, listening: Listening | None) -> Recording:
+        """Decode clips and, if it is wanted, the sound around them. Raises BadSample."""
+        order = replace(order, decoder=self.decoder, frame_rate=self.frame_rate)
+        order = replace(order, track=listening is not None)
+        recording = self._ask("both", (order, listening))
+        assert isinstance(recording, Recording)
+        return recording
 
     def facts(self, path: str) -> Facts:
         """Say what a film is. Raises BadSample."""

@@ -18,6 +18,7 @@ class Frames(NamedTuple):
 
     pixels: Pixels  # (frames, H, W, 3)
     clips: NDArray[np.int64]  # (V, T) which of the pixels
+    begins: Times  # (V,) seconds at which each clip does
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Order:
     short_side: int | None = None  # what is larger is made this small
     decoder: Decoder = "auto"
     frame_rate: float = FRAME_RATE  # of a folder of pictures
+    track: bool = False  # whether the sound is wanted, too
 
 
 def read_clips(order: Order) -> Frames:
@@ -45,7 +47,7 @@ def read_clips(order: Order) -> Frames:
 
 def film_of(order: Order) -> Film:
     """Open the film of which clips are wanted. Raises Refused."""
-    return open_film(order.path, order.decoder, order.frame_rate)
+    return open_film(order.path, order.decoder, order.frame_rate, order.track)
 
 
 def clips_of(film: Film, order: Order) -> Frames:
@@ -57,7 +59,7 @@ def clips_of(film: Film, order: Order) -> Frames:
     lost = film.lost - before
     if 2 * lost > len(wanted):
         raise Refused(f"{lost} of {len(wanted)} frames cannot be decoded")
-    return Frames(pixels, clips.reshape(chosen.shape))
+    return Frames(pixels, clips.reshape(chosen.shape), film.times[chosen[:, 0]])
 
 
 def choose(order: Order, times: Times) -> NDArray[np.int64]:

@@ -3,9 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from typing import Any, TypeAlias
 
 import numpy as np
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
+from av.packet import Packet as AnyPacket
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -22,6 +25,7 @@ from maskedae.datasets.films.packets import (
     timing,
 )
 
+Heard: TypeAlias = "AnyPacket[AudioStream]"
 END = 2**62  # later than any packet
 KEPT = 2**26  # bytes of a film up to which its packets stay in memory
 REMEMBERED = 64  # larger films of which it is known what is in them
@@ -32,15 +36,21 @@ INDICES: dict[tuple[str, int, int], Index] = {}
 
 
 class PyAVFilm:
-    """A film whose packets are looked through once, and decoded as far as needed."""
+    """A film whose packets are looked through once, and decoded as far as needed.
 
-    def __init__(self, path: str) -> None:
+    With its track, the packets of its sound are kept, too, unless the file is large.
+    """
+
+    def __init__(self, path: str, track: bool = False) -> None:
         self.path, self.lost = path, 0
         self.reformatter = VideoReformatter()
         with refusing(path):
             self._open()
             small = os.path.getsize(path) <= KEPT
-            self.packets = list(demux(self.container, self.stream)) if small else None
+            self.packets: list[Packet] | None = None
+            self.track: list[Heard] | None = None
+            if small:
+                self.packets, self.track = self._held(track)
             self.index = self._index()
             self.size, self.turns = self._shape()
         self.times, self.rate = timing(self.index, self.stream)
@@ -58,7 +68,7 @@ class PyAVFilm:
         return pixels
 
     def close(self) -> None:
-        self.packets = None
+        self.packets = self.track = None
         self.container.close()
 
     def decodable(self) -> int:
@@ -70,6 +80,17 @@ class PyAVFilm:
         if self.stream.codec_context is None:
             raise Unknown("of a codec that is not known")
         self.stream.codec_context.thread_count = 1
+
+    def _held(self, track: bool) -> tuple[list[Packet], list[Heard] | None]:
+        """Packets of the pictures and, if it is asked for and there, of the sound."""
+        sound = self.container.streams.best("audio") if track else None
+        if sound is None:
+            return list(demux(self.container, self.stream)), None
+        pictures, heard = list[Packet](), list[Heard]()
+        for packet in demux(self.container, self.stream, sound):
+            chosen: list[Any] = pictures if packet.stream_index == self.stream.index else heard
+            chosen.append(packet)
+        return pictures, heard
 
     def _index(self) -> Index:
         """Look through the packets, or remember what was seen."""

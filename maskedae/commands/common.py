@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from maskedae.data import PLACES
 from maskedae.recipe import find_recipe, make, plain
 
+WORDS = ("none", "teacher")  # in place of checkpoints to start from
 TASKS = {"pretrain": "maskedae.pretraining", "finetune": "maskedae.finetuning.finetune"}
 
 
@@ -47,10 +48,15 @@ def from_anywhere(config: dict[str, Any]) -> dict[str, Any]:
     if "init_args" in data:
         given = data["init_args"].items()
         data["init_args"] = {k: absolute(v) if k in PLACES else v for k, v in given}
-    init = config.get("init", "none")
-    # What is no file here is a name on the hub.
-    places = {"init": absolute(init)} if init != "none" and Path(init).exists() else {}
+    places = {name: found(config[name]) for name in ("init", "teacher") if config.get(name)}
     return {**config, "data": data, **places}
+
+
+def found(place: Any) -> Any:
+    """A checkpoint, or several, made absolute; what is no file here is a word or on the hub."""
+    if isinstance(place, list):
+        return [found(one) for one in place]
+    return absolute(place) if place not in WORDS and Path(place).exists() else place
 
 
 def run_recipe(parser: ArgumentParser, settings: Namespace, task: str, show: bool) -> int:

@@ -49,9 +49,9 @@ class Finetuning:
         train: Train,
     ) -> None:
         self.model, self.data, self.settings, self.train = model, data, settings, train
-        patches = model.encoder.grid if settings.masker else (0,)
+        grids = model.encoder.grids if settings.masker else []
         # Numbers that say what is dropped, then what is hidden, then how signals are augmented.
-        dropping, hiding = model.encoder.noise_size, math.prod(patches)
+        dropping, hiding = model.encoder.noise_size, sum(map(math.prod, grids))
         self.ends = [dropping, dropping + hiding]
         self.noise_size = dropping + hiding + data.noise_size
         self.score = SCORE[model.answers.kind]
@@ -75,12 +75,10 @@ class Finetuning:
         smoothing, binary = self.settings.smoothing, self.settings.binary
         return loss(self.model.answers, logits, labels, smoothing, binary), {}
 
-    def _visible(self, signal: Tensor, noise: Tensor) -> Tensor | None:
+    def _visible(self, signal: Any, noise: Tensor) -> Any:
         if self.settings.masker is None:
             return None
-        encoder = self.model.encoder
-        mask = self.settings.masker(len(signal), encoder.grid, noise=noise)
-        return encoder.settle(mask, signal).visible
+        return self.model.encoder.choose(self.settings.masker, signal, noise)
 
     def look(self, path: Path, accelerator: Accelerator) -> tuple[dict[str, float], list[Skipped]]:
         """Score all held-out samples, and draw how they were answered."""

@@ -1,5 +1,6 @@
 """Mixing samples of a micro-batch, and their labels with them."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from maskedae.answers import Answers
+from maskedae.pairs import Pair
 
 
 class Mixing:
@@ -23,16 +25,27 @@ class Mixing:
         self.kinds: list[Any] = [v2.MixUp(alpha=float(mixup))] if mixup else []
         self.kinds += [v2.CutMix(alpha=float(cutmix))] if cutmix else []
 
-    def __call__(self, samples: Tensor, labels: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
+    def __call__(self, samples: Any, labels: Tensor, seeds: list[int]) -> tuple[Any, Tensor]:
         """Mix (B, C, ...), B even, and labels; these become shares (B, outputs) or values (B, 1).
 
-        There is a seed for every pair. A sample that ends early does so mixed, too.
+        There is a seed for every two. A sample that ends early does so mixed, too. Sound and
+        picture are mixed alike, but not where one of two lacks either.
         """
         if not self.kinds:
             return samples, labels
         if self.answers.kind == "class":
             labels = F.one_hot(labels, self.answers.outputs)
         shares = labels.float().view(len(labels), -1)
+        if not isinstance(samples, Pair):
+            return self._mix_all(samples, shares, seeds)
+        audio, mixed = self._mix_all(samples.audio, shares, seeds)
+        video, _ = self._mix_all(samples.video, shares, seeds)
+        there = (samples.heard & samples.seen).view(-1, 2).all(dim=1).repeat_interleave(2)
+        parts = (audio, samples.audio), (video, samples.video), (mixed, shares)
+        audio, video, shares = (choose(there, *part) for part in parts)
+        return replace(samples, audio=audio, video=video), shares
+
+    def _mix_all(self, samples: Tensor, shares: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
         # A box lies in the last two axes, and is the same all along the others.
         flat = samples.float().view(len(samples), -1, *(1, *samples.shape[2:])[-2:])
         with torch.random.fork_rng(devices=[]):
@@ -50,3 +63,8 @@ class Mixing:
             return samples, shares
         mixed, shares = chosen(samples.nan_to_num(), shares)
         return mixed.masked_fill(samples.isnan(), torch.nan), shares
+
+
+def choose(which: Tensor, these: Tensor, others: Tensor) -> Tensor:
+    """These samples where `which` (B,) is true, else the others: 2 x (B, ...) -> (B, ...)."""
+    return torch.where(which.view(-1, *[1] * (these.ndim - 1)), these, others)

@@ -128,7 +128,7 @@ def test_the_next_decoder_takes_what_one_does_not_know_and_says_so_once(made, mo
 
     openers = {"pyav": refuse, "other": with_pyav.PyAVFilm}
     monkeypatch.setattr(films, "installed", lambda: tuple(openers))
-    monkeypatch.setattr(films, "opener", openers.get)
+    monkeypatch.setattr(films, "opener", lambda name, _: openers[name])
     for _ in range(2):
         assert len(open_film(made("b_frames.mp4")).times) == 60
     assert capfd.readouterr().err.count("for a test") == 1
@@ -137,7 +137,7 @@ def test_the_next_decoder_takes_what_one_does_not_know_and_says_so_once(made, mo
 def test_a_broken_film_is_not_tried_again(tmp_path, monkeypatch):
     openers = {"pyav": with_pyav.PyAVFilm}
     monkeypatch.setattr(films, "installed", lambda: ("pyav", "other"))
-    monkeypatch.setattr(films, "opener", openers.__getitem__)
+    monkeypatch.setattr(films, "opener", lambda name, _: openers[name])
     (tmp_path / "film.mp4").write_bytes(b"")
     with pytest.raises(Refused, match="empty"):
         open_film(str(tmp_path / "film.mp4"))

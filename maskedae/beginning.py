@@ -1,0 +1,84 @@
+"""Where pre-training starts, if not from chance: weights of the whole, of a part, of a teacher."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskedae.learner import Learner
+from maskedae.recipe import Recipe
+from maskedae.weights import Loaded, load_with_report
+from maskedae.zoo import model_file
+
+TEACHER = "teacher"  # as a word in `init`
+
+
+class Teacher(nn.Module):
+    """A trained model whose features of whole signals another one learns to predict."""
+
+    def __init__(self, model: Learner) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(self, signal: Any) -> Any:
+        """What the other one is to predict, see `teach` of the model."""
+        return self.model.teach(signal)  # type: ignore[operator]
+
+
+def load_teacher(recipe: Recipe) -> Teacher | None:
+    """The teacher that a recipe names, if any. Raises ValueError where it is not of that kind."""
+    learns = getattr(recipe.model, "predicts", "signal") == "features"
+    if learns != (recipe.teacher is not None):
+        raise ValueError(
+            f"{recipe.model_name} learns to predict the features of a teacher: --teacher CHECKPOINT"
+            if learns
+            else f"--teacher {recipe.teacher}, but the model predicts signals: take a recipe of "
+            f"the second stage, or --model.predicts=features"
+        )
+    if recipe.teacher is None:
+        return None
+    loaded = load_with_report(recipe.teacher)
+    if loaded.config.shape != recipe.model.shape or loaded.config.width != recipe.model.width:
+        raise ValueError(
+            f"the teacher {recipe.teacher} is of width {loaded.config.width} for signals of "
+            f"{loaded.config.shape}, the model of {recipe.model.width} for {recipe.model.shape}: "
+            f"the same would fit"
+        )
+    if not hasattr(loaded.model, "teach"):
+        raise ValueError(f"{recipe.teacher} holds {loaded.name}, which teaches nothing")
+    assert isinstance(loaded.model, Learner)
+    return Teacher(loaded.model)
+
+
+def begin(model: Learner, recipe: Recipe) -> str:
+    """Give a model the weights that its recipe starts from; say what became of them."""
+    notes = [f"teacher   {recipe.teacher}"] if recipe.teacher else list[str]()
+    for name in recipe.begin:
+        place = recipe.teacher if name == TEACHER else name
+        if place is None:
+            raise ValueError("init names the teacher, and there is none: --teacher CHECKPOINT")
+        inherit = getattr(model_file(recipe.model_name), "inherit", adopt)
+        notes += [f"init      {name}: {note}" for note in inherit(model, load_with_report(place))]
+    return "\n".join(notes)
+
+
+def adopt(model: Learner, donor: Loaded) -> list[str]:
+    """Take over what has the same name and shape; say how much.
+
+    Raises ValueError unless that is the whole encoder.
+    """
+    mine, theirs = model.state_dict(), donor.model.state_dict()
+    same = dict[str, Tensor]()
+    for name, value in theirs.items():
+        if name in mine and mine[name].shape == value.shape:
+            same[name] = value
+    lacking = [name for name in mine if name.startswith("encoder.") and name not in same]
+    if lacking:
+        raise ValueError(
+            f"{donor.report.source} holds {donor.name}, which does not fill the encoder: "
+            f"{', '.join(lacking[:4])}{' ...' if len(lacking) > 4 else ''}; a checkpoint of a "
+            f"model with the same settings would fit"
+        )
+    model.load_state_dict(same, strict=False)
+    return [f"{len(same)} of {len(mine)} tensors of {donor.name}"]

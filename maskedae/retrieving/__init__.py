@@ -1,0 +1,1 @@
+"""What `maskedae retrieve` is made of: films found by their sound, and sounds by their film."""
