@@ -70,6 +70,12 @@ def test_what_is_absent_is_not_seen(fusion, tokens):
     assert_close(fusion(x, y)[-1][0][1], before[0][1])
 
 
+def test_the_bottleneck_of_one_alone_is_its_own(tokens):
+    fusion, heard = blocks("bottleneck").eval(), torch.ones(3, dtype=torch.bool)
+    whole = torch.cat([tokens[0], fusion.tokens.expand(3, -1, -1)], dim=1)
+    assert_close(fusion(*tokens, (heard, ~heard))[-1][0], fusion.audio(whole)[:, :-2])
+
+
 def test_paths_are_dropped_by_noise(fusion, tokens):
     fusion.train()
     set_drop_path(fusion, 0.5)
