@@ -15,12 +15,14 @@ from maskedae.datasets.audio.augmenting import Roll
 from maskedae.datasets.audio.corpora import Corpora
 from maskedae.datasets.audio.source import SoundSource
 from maskedae.datasets.av.drawing import Shown, draw_figure, figure_files
+from maskedae.datasets.av.facts import report
 from maskedae.datasets.av.manifest import Manifest
 from maskedae.datasets.av.naming import part
 from maskedae.datasets.av.source import PairSource
 from maskedae.datasets.av.vggsound import vggsound
 from maskedae.datasets.films.kinetics import kinetics
 from maskedae.datasets.sounds import ALONE as SOUNDS
+from maskedae.datasets.sounds import PREPARED as PREPARED
 from maskedae.datasets.sounds import Sounds
 from maskedae.datasets.sounds import sniff as sniff_sound
 from maskedae.datasets.videos import EXTENSIONS as FILMS
@@ -31,7 +33,9 @@ from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.pairs import Pair
 from maskedae.scanning import Wanted
 
+EXTENSIONS = frozenset[str]()  # where other kinds are wanted, too, films and sounds are theirs
 ALONE = FILMS | SOUNDS
+LAYOUTS = (Manifest(apart=True), vggsound)
 SHARED = ("labels", "separator", "repeats", "window", "hop")  # settings of sounds and of films
 
 
@@ -178,7 +182,7 @@ class AudioVideo:
         """Which files are samples, and what their labels are."""
         corpora = Corpora(label_names=self.label_names, weighted=self.balance)
         layouts = (Manifest(), vggsound, kinetics, corpora)
-        return Wanted(ALONE, sniff_any, self.labels, self.separator, LEAVES, layouts)
+        return Wanted(ALONE, sniff, self.labels, self.separator, LEAVES, layouts)
 
     @cached_property
     def splits(self) -> Splits:
@@ -255,6 +259,12 @@ class AudioVideo:
         return Shown(panel.caption, film, log_mel)
 
 
-def sniff_any(head: bytes) -> bool:
+def sniff(head: bytes) -> bool:
     """Recognise a film or a sound by its first bytes."""
     return sniff_film(head) or sniff_sound(head)
+
+
+def inspect(path: str, sums: bool = False, **settings: Any) -> dict[str, object]:
+    """Decode a film with its sound in full; the sums are those of log-mel values."""
+    data = Sounds(**settings)
+    return report(path, data.fbank if sums else None, data.channel or "mean")
