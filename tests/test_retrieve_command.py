@@ -25,7 +25,10 @@ from training import maskedae, torchrun  # noqa: E402
 TINY = {"audio_size": (384, 64), "audio_patch": (16, 16), "width": 32, "depth": 1, "heads": 2}
 TINY |= {"video_size": (4, 32, 32), "video_patch": (2, 8, 8), "fusion_depth": 1}
 TINY |= {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
-DATA = {"class_path": "maskedae.datasets.audio_video.AudioVideo", "init_args": {"mels": 64}}
+DATA = {
+    "class_path": "maskedae.datasets.audio_video.AudioVideo",
+    "init_args": {"mels": 64, "held_out_share": 0.5},
+}
 
 
 def write_model(path, seed, root=None, name="mavil_vit_small", **settings):
@@ -132,15 +135,14 @@ def test_which_films_are_scored(place, tmp_path, capsys):
     # Of films that were not trained on, all; of those that were, what is held out.
     shutil.copytree(place / "films/val/ring", tmp_path / "others/ring")
     shutil.copytree(place / "films/val/cross", tmp_path / "others/cross")
-    others = ["--data.root", str(tmp_path / "others")]
-    assert (
-        main(command(place, tmp_path / "all")[:2] + [*others, "--out", str(tmp_path / "all")]) == 0
-    )
+    checkpoint = str(place / "model.safetensors")
+    others = ["retrieve", checkpoint, "--data.root", str(tmp_path / "others")]
+    assert main([*others, "--out", str(tmp_path / "all")]) == 0
     assert "4 of 4 samples scored, all" in capsys.readouterr().out
-    assert scores(tmp_path / "all")["candidates"]["chance"]["audio to video"] == {
-        "R@1": 0.25,
-        "median rank": 2.5,
-    }
+    chance = scores(tmp_path / "all")["candidates"]["chance"]
+    assert chance["audio to video"] == {"R@1": 0.25, "median rank": 2.5}
+    assert main([*others, "--data.held_out_share=0.75", "--out", str(tmp_path / "some")]) == 0
+    assert re.search("(2 of 2|3 of 3) samples scored, held_out", capsys.readouterr().out)
     write_model(tmp_path / "trained.safetensors", 1, str(tmp_path / "others/ring"))
     alone = ["retrieve", str(tmp_path / "trained.safetensors"), "--out", str(tmp_path / "out")]
     alone += ["--data.root", str(tmp_path / "others/ring")]
@@ -149,7 +151,8 @@ def test_which_films_are_scored(place, tmp_path, capsys):
     assert main([*alone, "--split", "train"]) == 0
     assert "2 of 2 samples scored, train" in capsys.readouterr().out
     assert main(command(place, tmp_path / "few", "--per_class", "1")) == 0
-    assert "scored" in capsys.readouterr().out and scores(tmp_path / "few")["per_class"] == 1
+    assert "4 of 5 samples scored, held_out" in capsys.readouterr().out
+    assert scores(tmp_path / "few")["per_class"] == 1
 
 
 def test_what_cannot_be_compared_is_told(place, tmp_path, capsys, tiny):
