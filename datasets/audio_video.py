@@ -230,7 +230,8 @@ class AudioVideo:
         return name
 
     def drawn(self, path: Path) -> list[Path]:
-        return figure_files(path)
+        # Of pictures alone a film comes with every sheet.
+        return list(dict.fromkeys([*figure_files(path), path.with_suffix(".mp4")]))
 
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
         """A sheet of film strips above their spectrograms, a film that sounds, and the sounds."""

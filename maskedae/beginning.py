@@ -10,7 +10,7 @@ from maskedae.recipe import Recipe
 from maskedae.weights import Loaded, load_with_report
 from maskedae.zoo import model_file
 
-TEACHER = "teacher"  # as a word in `init`
+TEACHER, CHANCE = "teacher", "none"  # as words in `init`
 
 
 class Teacher(nn.Module):
@@ -54,7 +54,7 @@ def load_teacher(recipe: Recipe) -> Teacher | None:
 def begin(model: Learner, recipe: Recipe) -> str:
     """Give a model the weights that its recipe starts from; say what became of them."""
     notes = [f"teacher   {recipe.teacher}"] if recipe.teacher else list[str]()
-    for name in recipe.begin:
+    for name in (name for name in recipe.begin if name != CHANCE):
         place = recipe.teacher if name == TEACHER else name
         if place is None:
             raise ValueError("init names the teacher, and there is none: --teacher CHECKPOINT")

@@ -3,6 +3,9 @@
 Every process computes the whole loss, so nothing but values travels between them.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -22,12 +25,18 @@ def info_nce(
     `symmetric`. Samples that are not `present` (B,) neither ask nor answer, and those of all
     processes count.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with unmixed(x.device.type):
         x, y = (F.normalize(gathered(side.float()), dim=-1) for side in (x, y))
         scores = x @ y.T / temperature
     there = None if present is None else gathered(present)
     loss = _cross_entropy(scores, there)
     return (loss + _cross_entropy(scores.T, there)) / 2 if symmetric else loss
+
+
+def unmixed(device: str) -> AbstractContextManager[Any]:
+    """Full precision, where there is another: not on the device meta, on which costs are counted."""
+    mixes = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if mixes else nullcontext()
 
 
 def _cross_entropy(scores: Tensor, there: Tensor | None) -> Tensor:

@@ -29,6 +29,16 @@ ABREAST = 8  # panels in a row, where samples need few
 Drawn = tuple[list[Path], list[Skipped]]  # files that were written, and samples that were not read
 
 
+def of_one_kind(opened: Opened) -> tuple[int, ...]:
+    """The shape of signals. Raises ValueError for pairs, whose patches share no picture."""
+    if not isinstance(opened.shape[0], int):
+        raise ValueError(
+            "patches of sound and of pictures are not drawn together: --modality a or --modality v "
+            "would fit"
+        )
+    return opened.shape
+
+
 def read_some(
     opened: Opened, source: Source, most: int
 ) -> tuple[list[tuple[str, Tensor]], list[Skipped]]:
@@ -77,6 +87,7 @@ def principal_colours(maps: Tensor) -> Tensor:
 @torch.inference_mode()
 def draw_principal(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each the colours of its patches in every layer."""
+    of_one_kind(opened)
     layers = choose_layers(opened.encoder, opened.options.layers)
     refuse_to_replace(source, opened.data.drawn(path))
     samples, skipped = read_some(opened, source, most)
@@ -111,10 +122,11 @@ def attention_maps(encoder: Encoder, signal: Tensor, layers: list[int]) -> list[
 @torch.inference_mode()
 def draw_attention(opened: Opened, source: Source, path: Path, most: int) -> Drawn:
     """Draw samples, and beside each where every head looks; a row for each layer."""
+    shape = of_one_kind(opened)
     layers = choose_layers(opened.encoder, opened.options.layers or [-1])
     refuse_to_replace(source, opened.data.drawn(path))
     samples, skipped = read_some(opened, source, most)
-    colour = glow if opened.shape[0] > 1 else (lambda values: values.unsqueeze(0))
+    colour = glow if shape[0] > 1 else (lambda values: values.unsqueeze(0))
     rows = []
     for name, signal in samples:
         for layer, maps in zip(layers, attention_maps(opened.encoder, signal, layers), strict=True):

@@ -22,7 +22,7 @@ from maskedae.zoo import model_config
 
 STATISTICS = ("mean", "std")
 RECIPES = Path(__file__).parent / "recipes"
-INIT = "checkpoints to start from: of the whole, of a part, or `teacher`"
+INIT = "checkpoints to start from: of the whole, of a part, or `teacher`; or none"
 SECTIONS = {
     "pretrain": ("model", "masker", "data", "train", "init", "teacher"),
     "finetune": ("init", "model", "finetune", "data", "train"),

@@ -51,7 +51,7 @@ class SoundSource:
         if bands != self.fbank.mels:
             raise ValueError(
                 f"the model takes {bands} bands, and the data have {self.fbank.mels}: "
-                f"--data.mels={bands} or --model.size='[{frames}, {self.fbank.mels}]' would fit"
+                f"--data.mels={bands}, or a model of ({frames}, {self.fbank.mels}), would fit"
             )
         samples, window, views = self.fbank.samples(frames), self.data.window, self.data.test_views
         seconds = samples / self.fbank.rate

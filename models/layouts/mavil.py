@@ -124,7 +124,12 @@ def preprocessor(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def export(model: Model, folder: Path, name: str | None) -> Written:
-    """Write a file under the names of the official model."""
+    """Write a file under the names of the official model. Raises ValueError for a part of it."""
+    if isinstance(model.encoder.shape[0], int):
+        raise ValueError(
+            "the official layout is of sound and pictures together; a model of one of them can be "
+            "written for safetensors, onnx or torch"
+        )
     return clips.export_official(model, OFFICIAL, folder, name)
 
 
