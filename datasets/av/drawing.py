@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -15,22 +14,14 @@ from torch import Tensor
 from maskedae.datasets.audio.drawing import DPI, HEARD, HIDDEN, PAUSE, draw, scale, wrap
 from maskedae.datasets.audio.fbank import Fbank
 from maskedae.datasets.audio.inversion import to_waveform
-from maskedae.datasets.films.drawing import at, strip
-from maskedae.datasets.films.writing import write_film
-from maskedae.pictures import FAINT, FRAME, INK, PAPER, Cell, contact_sheet
+from maskedae.datasets.av.screening import Shown, draw_film
+from maskedae.datasets.films.drawing import strip
+from maskedae.pictures import FAINT, FRAME, INK, PAPER
 
 WIDTH, HEIGHT, ABREAST = 6.0, 1.2, 2  # inches of a panel and its spectrogram, panels in a line
 LEFT, TITLE, TICKS, NOTE = 0.6, 0.28, 0.3, 0.45  # inches beside, above and below them
 ZERO = 1e-2  # log energies nearer to zero than this in all bands are no sound: it has ended
 ABSENT = ("no pictures", "no sound")
-
-
-class Shown(NamedTuple):
-    """A panel: what is NaN or gray is hidden; None is absent."""
-
-    caption: str
-    film: Tensor | None  # uint8 (1 or 3, T, H, W)
-    log_mel: Tensor | None  # (T, F)
 
 
 def figure_files(path: Path) -> list[Path]:
@@ -61,7 +52,7 @@ def draw_figure(
     for number, file in enumerate(more[1 : columns + 1]):
         parts = [part for row in sounds for part in (pause, row[number])][1:]
         soundfile.write(file, np.concatenate(parts), fbank.rate, format="WAV", subtype="PCM_16")
-    draw_film(rows, sounds, note, (interval, fbank.rate), more[0])
+    draw_film(rows, sounds, note, fbank, interval, more[0])
     return [sheet, *more[: columns + 1]]
 
 
@@ -139,45 +130,3 @@ def heard(panel: Shown, original: Shown, fbank: Fbank) -> np.ndarray:
     going = (original.log_mel.abs() > ZERO).any(1).nonzero()
     end = int(going[-1]) + 1 if len(going) else 1
     return to_waveform(panel.log_mel[:end], fbank).numpy().astype(np.float32)
-
-
-def draw_film(
-    rows: list[list[Shown]],
-    sounds: list[list[np.ndarray]],
-    note: str,
-    clocks: tuple[float, int],
-    path: Path,
-) -> None:
-    """Write a film in which the panels of every sample play in turn, each with its sound.
-
-    `clocks` are seconds from frame to frame, and samples in a second. Frames are shown amid the
-    sound, as they lie in it where nothing is drawn by chance.
-    """
-    interval, rate = clocks
-    sheets, track = list[np.ndarray](), list[np.ndarray]()
-    for row, heards in zip(rows, sounds, strict=True):
-        for playing, sound in enumerate(heards):
-            film = row[playing].film
-            length = 1 if film is None else film.shape[1]
-            heard = round(len(sound) / rate / interval)
-            count, late = max(length, heard), max(0, heard - length) // 2
-            sheets += [sheet(row, playing, moment - late, note) for moment in range(count)]
-            track.append(np.pad(sound, (0, max(0, round(count * interval * rate) - len(sound)))))
-            track[-1] = track[-1][: round(count * interval * rate)]
-    height, width = (max(s.shape[axis] for s in sheets) for axis in (0, 1))
-    whole = np.full((len(sheets), height, width, 3), 255, np.uint8)
-    for frame, one in zip(whole, sheets, strict=True):
-        frame[: one.shape[0], : one.shape[1]] = one
-    write_film(path, whole, 1 / interval, sound=(np.concatenate(track), rate))
-
-
-def sheet(row: list[Shown], playing: int, moment: int, note: str) -> np.ndarray:
-    """All panels of a sample, one of them at a moment, the others at rest: (H, W, 3)."""
-    cells = []
-    for number, panel in enumerate(row):
-        film = (
-            torch.full((3, 1, 8, 8), 200, dtype=torch.uint8) if panel.film is None else panel.film
-        )
-        now = max(0, moment) if number == playing else 0
-        cells.append(Cell(panel.caption + " (heard)" * (number == playing), at(film, now)))
-    return np.asarray(contact_sheet([cells], note))

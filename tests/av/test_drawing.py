@@ -70,3 +70,18 @@ def test_figures_of_one_kind_are_those_of_sounds_and_films(tmp_path):
     assert [file.name for file in seen] == ["b.png", "b.mp4"]
     for file in (*heard, *seen):
         assert file in DATA.drawn(tmp_path / f"{file.name[0]}.mp4")
+
+
+def test_frames_are_shown_amid_their_sound(tmp_path):
+    """A film of a second whose last two frames are white, and two seconds of sound."""
+    video = torch.zeros(3, 4, 16, 16)
+    video[:, 2:] = 1
+    pair = Pair(torch.randn(1, 200, 32), DATA.videos.shade(video), *torch.ones(2, dtype=torch.bool))
+    path = DATA.draw([[Panel("x", pair)]], "", tmp_path / "a.mp4")[1]
+    film = open_film(str(path))
+    pixels = film.frames(range(len(film.times)))
+    assert len(pixels) == 8
+    frame = (pixels.min(-1) > 200)[:, 60:120, 30:100].mean(axis=(1, 2)) > 0.9
+    assert frame.tolist() == [False] * 4 + [True] * 4  # dark from a half to one second, then held
+    band = pixels[:, 175:225, 18:142].astype(int).min(-1)
+    assert np.diff(band.mean(1).argmax(1)).min() > 10  # a line goes through
