@@ -3,6 +3,8 @@
 Every process computes the whole loss, so nothing but values travels between them.
 """
 
+from contextlib import nullcontext
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -22,7 +24,8 @@ def info_nce(
     `symmetric`. Samples that are not `present` (B,) neither ask nor answer, and those of all
     processes count.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    kind = x.device.type
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         x, y = (F.normalize(gathered(side.float()), dim=-1) for side in (x, y))
         scores = x @ y.T / temperature
     there = None if present is None else gathered(present)
