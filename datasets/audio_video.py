@@ -13,14 +13,16 @@ from maskedae.answers import Kind
 from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll
 from maskedae.datasets.audio.corpora import Corpora
-from maskedae.datasets.audio.drawing import figure_files
 from maskedae.datasets.audio.source import SoundSource
+from maskedae.datasets.av.drawing import Shown, draw_figure, figure_files
+from maskedae.datasets.av.facts import report
 from maskedae.datasets.av.manifest import Manifest
 from maskedae.datasets.av.naming import part
 from maskedae.datasets.av.source import PairSource
 from maskedae.datasets.av.vggsound import vggsound
 from maskedae.datasets.films.kinetics import kinetics
 from maskedae.datasets.sounds import ALONE as SOUNDS
+from maskedae.datasets.sounds import PREPARED as PREPARED
 from maskedae.datasets.sounds import Sounds
 from maskedae.datasets.sounds import sniff as sniff_sound
 from maskedae.datasets.videos import EXTENSIONS as FILMS
@@ -31,7 +33,9 @@ from maskedae.listing import Listing, Splits, list_named, open_splits
 from maskedae.pairs import Pair
 from maskedae.scanning import Wanted
 
+EXTENSIONS = frozenset[str]()  # where other kinds are wanted, too, films and sounds are theirs
 ALONE = FILMS | SOUNDS
+LAYOUTS = (Manifest(apart=True), vggsound)
 SHARED = ("labels", "separator", "repeats", "window", "hop")  # settings of sounds and of films
 
 
@@ -178,7 +182,7 @@ class AudioVideo:
         """Which files are samples, and what their labels are."""
         corpora = Corpora(label_names=self.label_names, weighted=self.balance)
         layouts = (Manifest(), vggsound, kinetics, corpora)
-        return Wanted(ALONE, sniff_any, self.labels, self.separator, LEAVES, layouts)
+        return Wanted(ALONE, sniff, self.labels, self.separator, LEAVES, layouts)
 
     @cached_property
     def splits(self) -> Splits:
@@ -229,12 +233,38 @@ class AudioVideo:
         return figure_files(path)
 
     def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
+        """A sheet of film strips above their spectrograms, a film that sounds, and the sounds."""
         first = rows[0][0].signal
         if isinstance(first, Tensor):
-            return (self.sounds if first.ndim == 3 else self.videos).draw(rows, note, path)
-        raise NotImplementedError
+            if first.ndim == 4:
+                return self.videos.draw(rows, note, path)
+            return self.sounds.draw(
+                rows, note, path if path.suffix.lower() == ".png" else path.with_suffix(".wav")
+            )
+        return draw_figure(
+            [[self._shown(panel) for panel in row] for row in rows],
+            note,
+            self.sounds.fbank,
+            self.interval,
+            path,
+        )
+
+    def _shown(self, panel: Panel) -> Shown:
+        """A panel of both, or of what is there."""
+        signal: Any = panel.signal
+        pair: Pair = signal if signal.audio.ndim == 3 else signal[0]
+        mean, std = self.sounds.statistics
+        film = self.videos.colours.pixels(pair.video)[:3] if pair.seen else None
+        log_mel = pair.audio[0].detach().cpu().float() * 2 * std + mean if pair.heard else None
+        return Shown(panel.caption, film, log_mel)
 
 
-def sniff_any(head: bytes) -> bool:
+def sniff(head: bytes) -> bool:
     """Recognise a film or a sound by its first bytes."""
     return sniff_film(head) or sniff_sound(head)
+
+
+def inspect(path: str, sums: bool = False, **settings: Any) -> dict[str, object]:
+    """Decode a film with its sound in full; the sums are those of log-mel values."""
+    data = Sounds(**settings)
+    return report(path, data.fbank if sums else None, data.channel or "mean")

@@ -73,6 +73,11 @@ class AudioVideoEncoder(Encoder):
         """Values along every axis of both signals."""
         return tuple(part.size for part in self.parts)
 
+    @property
+    def shape(self) -> Any:
+        """What it takes, without the batch: (1, T, F), (C, T, H, W)."""
+        return tuple(part.shape for part in self.parts)
+
     def patches(self, mask: Any) -> Any:
         """The masks themselves: a patch is a unit."""
         return mask

@@ -61,9 +61,8 @@ def gathered(x: Tensor) -> Tensor:
     if not (dist.is_available() and dist.is_initialized() and torch.is_grad_enabled()):
         return x
     count, rank = dist.get_world_size(), dist.get_rank()
-    rows = x.new_empty(count * len(x), *x.shape[1:])
-    dist.all_gather_into_tensor(rows, x.detach().contiguous())
-    if not x.requires_grad:
-        return rows
-    own = x.detach() + count * (x - x.detach())
-    return torch.cat([rows[: rank * len(x)], own, rows[(rank + 1) * len(x) :]])
+    rows = [torch.empty_like(x) for _ in range(count)]
+    dist.all_gather(rows, x.detach().contiguous())
+    if x.requires_grad:
+        rows[rank] = x.detach() + count * (x - x.detach())
+    return torch.cat(rows)

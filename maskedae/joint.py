@@ -42,7 +42,8 @@ class JointBlocks(nn.Module):
         Nothing looks at a signal where it is not `present` 2 x (B,). Paths are dropped by `noise`
         (B, noise_size), where any are.
         """
-        lengths, found = (x.shape[1], y.shape[1]), list[Both]()
+        found: list[Both] = []
+        lengths = x.shape[1], y.shape[1]
         tokens = torch.cat([x, y], dim=1)
         keeps, bias = keep_paths(self.blocks, tokens, noise), None
         if present is not None:
@@ -113,7 +114,8 @@ class BottleneckBlocks(nn.Module):
         self, x: Tensor, y: Tensor, present: Both | None = None, noise: Tensor | None = None
     ) -> list[Both]:
         """(B, N, D), (B, N', D) -> both after every block; see `JointBlocks`."""
-        count, found = self.tokens.shape[1], list[Both]()
+        found: list[Both] = []
+        count = self.tokens.shape[1]
         shares = _shares(present, x)
         noises = (None, None) if noise is None else noise.chunk(2, dim=1)
         keeps = [

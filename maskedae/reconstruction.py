@@ -28,8 +28,10 @@ def imagine_row(
             ("imagined + visible", seen.whole),
         ]
         predicted = seen.predicted
-    kept = slice(None) if predicted is None else predicted
-    return [Panel(caption, part[0][:, kept]) for caption, part in row]
+    parts = [(caption, part[0]) for caption, part in row]
+    if predicted is not None:
+        parts = [(caption, part[:, predicted]) for caption, part in parts]
+    return [Panel(*pair) for pair in parts]
 
 
 def note(model: Learner, oracle: bool) -> str:

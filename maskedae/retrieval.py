@@ -65,7 +65,8 @@ def measure(places: Places, ks: Sequence[int] = KS) -> Recall:
     the same score what chance does.
     """
     known = [k for k in ks if k < len(places.nearer)]
-    found = {k: ((k - places.nearer) / places.level).clamp(0, 1).mean().item() for k in known}
+    nearer, level = (part.double() for part in places)
+    found = {k: ((k - nearer) / level).clamp(0, 1).mean().item() for k in known}
     return Recall(found, float(np.median(places.ranks.numpy())))
 
 

@@ -1,7 +1,7 @@
 """MAViL, masked audio-video learners (Huang et al. 2023, arXiv:2212.08071)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -14,9 +14,11 @@ from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.contrast import info_nce, mean_present
 from maskedae.decoder import Decoder
 from maskedae.joint import Both, BottleneckBlocks, JointBlocks
+from maskedae.layouts import State
 from maskedae.learner import Imagined, Learner, Output
 from maskedae.masking import Mask, Masker, RandomMasker, take
 from maskedae.meeting import Masks, blanked, draw_masks, means, sides, spread
+from maskedae.models.layouts.mavil_starts import inherit as inherit
 from maskedae.pairs import Pair, PairMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions
@@ -345,7 +347,8 @@ def compare(
 
     As `baseline`, those of predicting nothing but the mean of every patch, together.
     """
-    found, flat = dict[str, Tensor](), list[Tensor]()
+    found: dict[str, Tensor] = {}
+    flat: list[Tensor] = []
     parts = zip(("audio", "video"), predictions, targets, present, strict=True)
     for name, x, y, there in parts:
         y = y if there is None else y.masked_fill(~spread(there, y), 0.0)  # it may be NaN
@@ -411,3 +414,24 @@ def build_both(config: MAViLConfig, masker: Masker) -> AudioVideoAutoencoder:
         Contrast(config.inter_weight, config.inter_temperature),
         Contrast(config.intra_weight, config.intra_temperature),
     )
+
+
+def narrowed(state: State, was: MAViLConfig, config: MAViLConfig) -> tuple[MAViLConfig, list[str]]:
+    """Keep what one modality has of the weights of both, under the names of a model of it alone.
+
+    Returns the numbers of the model that what is kept is for, and names of what was left out: the
+    decoder, too, which knows only what both make of each other. A fine-tuned model has no norm for
+    one alone, which then begins anew.
+    """
+    if was.modality == config.modality:
+        return was, []
+    if was.modality != "av":
+        raise ValueError(f"a file of modality {was.modality} cannot serve {config.modality}")
+    kept = {"a": "encoder.audio.", "v": "encoder.video."}[config.modality]
+    own = {f"encoder.{k.removeprefix(kept)}": state[k] for k in state if k.startswith(kept)}
+    left_out = [name for name in state if not name.startswith(kept)]
+    state.clear()
+    state |= own
+    state.setdefault("encoder.norm.weight", torch.ones(was.width))
+    state.setdefault("encoder.norm.bias", torch.zeros(was.width))
+    return replace(was, modality=config.modality), left_out

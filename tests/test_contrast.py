@@ -93,6 +93,8 @@ def work(rank, port, folder):
     with torch.no_grad():  # where nothing learns, processes need not go along
         alone = gathered(torch.ones(rank + 1)).shape == (rank + 1,)
     grads = [p.grad.tolist() for p in model.parameters()]
+    compiled = torch.compile(Twin(), backend="eager", fullgraph=True)
+    assert_close(compiled(*(part.chunk(2)[rank] for part in sample(8))), loss)
     torch.save(((mean / 2).item(), grads, alone), folder / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

@@ -144,7 +144,7 @@ def test_scores_are_told_and_written(tmp_path):
     console.print(table(found))
     said = console.export_text()
     row = next(line for line in said.splitlines() if "chance" in line)
-    assert row.split() == ["chance", *["5.0", "%", "25.0", "%", "50.0", "%", "10.5"] * 2]
+    assert row.split() == ["chance", *["5.0", "25.0", "50.0", "10.5"] * 2]
     write_scores(tmp_path, found, {"scored": 20})
     node = json.loads((tmp_path / "scores.json").read_text())
     assert node["scored"] == 20

@@ -38,12 +38,16 @@ SAID = 1000  # bytes of what a decoder says that are kept
 
 @cache
 def dataset_files() -> dict[str, ModuleType]:
-    """Every file of `datasets/` that can inspect a sample, by its name."""
+    """Every file of `datasets/` that can inspect a sample, by its name.
+
+    Last come those without extensions of their own: each of theirs is another's, too.
+    """
     names = sorted(entry.name for entry in files("maskedae.datasets").iterdir())
     stems = [name.removesuffix(".py") for name in names if name.endswith(".py")]
     modules = {stem: import_module(f"maskedae.datasets.{stem}") for stem in stems}
     able = {"EXTENSIONS", "sniff", "inspect"}
-    return {stem: module for stem, module in modules.items() if able <= set(dir(module))}
+    found = {stem: module for stem, module in modules.items() if able <= set(dir(module))}
+    return dict(sorted(found.items(), key=lambda item: not item[1].EXTENSIONS))
 
 
 def choose(name: str | None) -> tuple[str, ...]:

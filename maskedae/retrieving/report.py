@@ -12,7 +12,7 @@ from rich.table import Table
 
 from maskedae.checkpoints import write_whole
 from maskedae.loading import Skipped
-from maskedae.retrieval import Recall
+from maskedae.retrieval import Recall, chance
 
 NAMED = 10  # samples left out that are named on the screen
 
@@ -26,8 +26,8 @@ class Scores(NamedTuple):
 
 def table(found: Mapping[str, Scores]) -> Table:
     """A row for every candidate, a column for every score of either way."""
-    sheet = Table(box=SIMPLE)
-    sheet.add_column("")
+    sheet = Table(box=SIMPLE, padding=(0, 0, 0, 1))
+    sheet.add_column("", no_wrap=True)
     some = next(iter(found.values())).by_audio
     for way in ("A→V", "V→A"):
         for name in (*(f"R@{k}" for k in some.at), "median"):
@@ -35,19 +35,23 @@ def table(found: Mapping[str, Scores]) -> Table:
     for what, scores in found.items():
         cells = list[str]()
         for recall in scores:
-            cells += [*(f"{100 * share:.1f} %" for share in recall.at.values())]
+            cells += [*(f"{100 * share:.1f}" for share in recall.at.values())]
             cells.append(f"{recall.median:g}")
         sheet.add_row(what, *cells)
     return sheet
 
 
-def show(found: Mapping[str, Scores], lacking: list[Skipped], skipped: list[Skipped]) -> None:
-    """Print the scores, and what was left out."""
+def show(
+    found: Mapping[str, Scores], count: int, lacking: list[Skipped], skipped: list[Skipped]
+) -> None:
+    """Print the scores among so many films, and what was left out."""
     console = Console(highlight=False)
     console.print(table(found))
+    deviations = [f"{100 * (p * (1 - p) / count) ** 0.5:.1f}" for p in chance(count).at.values()]
     console.print(
-        "A→V: films found by their sound; V→A: sounds found by their film; R@k: the share found "
-        "among the k nearest; median: of the ranks",
+        "A→V: films found by their sound; V→A: sounds found by their film; R@k: percent found "
+        "among the k nearest; median: of the ranks. By chance, R@k of so few scatter by a standard "
+        f"deviation of {', '.join(deviations)}",
         soft_wrap=True,
     )
     for name, reason in (lacking + skipped)[:NAMED]:

@@ -43,7 +43,7 @@ def retrieve(opened: Opened, split: str, source: Source) -> Path:
         f"{len(found.indices)} of {len(indices)} samples scored, {split}, fingerprint "
         f"{source.fingerprint}{'; ' * bool(left)}{left}"
     )
-    show(scores, found.lacking, found.skipped)
+    show(scores, len(found.indices), found.lacking, found.skipped)
     draw(opened, source, found, placed[TRAINED], size, folder / "neighbours.png")
     write_scores(folder, scores, facts(opened, split, source, found))
     return folder

@@ -51,7 +51,8 @@ def of_sounds(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> bool:
     and is no square; else, if codes have changed, 512 of them. So 128 frames alone may be taken for
     an image.
     """
-    if state[KERNEL].shape[1] != 1 or TABLE not in state or widens(state, config):
+    alone = mae_official.of_one_signal(state, config)
+    if state[KERNEL].shape[1] != 1 or TABLE not in state or widens(state, config) or not alone:
         return False
     if "decoder_blocks.0.attn.tau" in state:
         return True

@@ -1,5 +1,10 @@
 """The names of the official MAE repository, which timm's vision transformers share."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
 from maskedae.layouts import Layout
 
 ENCODER = (
@@ -19,10 +24,17 @@ DECODER = (
 )
 MARKS = (("patch_embed.proj.weight", 4), ("blocks.0.attn.qkv.weight", 2))
 
+
+def of_one_signal(state: Mapping[str, Tensor], _: Mapping[str, Any]) -> bool:
+    """Whether there are no pictures beside what these names stand for, sound then."""
+    return "patch_embed_v.proj.weight" not in state
+
+
 OFFICIAL = Layout(
     "official MAE",
     (*ENCODER, *DECODER, ("encoder.head.norm", "fc_norm"), ("encoder.head.linear", "head")),
     MARKS,
+    tells=of_one_signal,
 )
 LINEAR_PROBE = Layout(
     "official MAE, linear probe",
