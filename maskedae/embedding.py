@@ -76,7 +76,12 @@ def describe(opened: Opened, sources: Sources, skipped: list[Skipped]) -> dict[s
     }
 
 
-def ends(data: Data, shape: tuple[int, ...]) -> dict[str, list[float]]:
-    """What the darkest and the brightest value is to the encoder, for every channel."""
+def ends(data: Data, shape: Any) -> Any:
+    """What the darkest and the brightest value is to the encoder, for every channel.
+
+    Of sound and picture, one after the other.
+    """
+    if not isinstance(shape[0], int):
+        return [ends(data, part) for part in shape]
     low, high = (data.shade(torch.full(shape, value)).flatten(1)[:, 0] for value in (0.0, 1.0))
     return {"dark": low.tolist(), "bright": high.tolist()}

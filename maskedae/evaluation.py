@@ -58,13 +58,14 @@ def features(
     for batch in read_in_order(source, chosen, batch_for(source), workers):
         skipped += batch.skipped
         if batch.samples is not None:
-            found = encode(data.signal(batch.samples.to(device)))
-            vectors.append(batch.average(found.float().cpu()))
-            indices += [index for _, index in batch.draws]
+            found = batch.average(encode(data.signal(batch.samples.to(device))).float().cpu())
+            whole = found.isfinite().all(dim=1)  # what lacks sound or pictures is not
+            vectors.append(found[whole])
+            indices += [index for (_, index), kept in zip(batch.draws, whole, strict=True) if kept]
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
-    whole = torch.cat(vectors) if vectors else torch.empty(0, 0)
-    return Features(whole, source.labels[indices], skipped, indices)
+    together = torch.cat(vectors) if vectors else torch.empty(0, 0)
+    return Features(together, source.labels[indices], skipped, indices)
 
 
 def join(parts: Sequence[Features]) -> Features:

@@ -58,13 +58,22 @@ def test_what_is_absent_is_not_seen(fusion, tokens):
     x, y = tokens
     present = torch.tensor([True, True, False]), torch.tensor([False, True, False])
     before = fusion(x, y, present)[-1]
-    other = y + (~present[1]).view(-1, 1, 1) * 7
+    other = torch.where(present[1].view(-1, 1, 1), y, torch.randn_like(y))
     after = fusion(x, other, present)[-1]
     assert_close(after[0][:2], before[0][:2])
     assert_close(after[1][1], before[1][1])
     assert all(side.isfinite().all() for side in after)
+    # As if there had never been pictures.
+    none = torch.tensor([True]), torch.tensor([False])
+    assert_close(fusion(x[:1], y[:1, :0], none)[-1][0], before[0][:1], rtol=1e-4, atol=1e-5)
     # Where both are present, nothing is as if one might not be.
     assert_close(fusion(x, y)[-1][0][1], before[0][1])
+
+
+def test_the_bottleneck_of_one_alone_is_its_own(tokens):
+    fusion, heard = blocks("bottleneck").eval(), torch.ones(3, dtype=torch.bool)
+    whole = torch.cat([tokens[0], fusion.tokens.expand(3, -1, -1)], dim=1)
+    assert_close(fusion(*tokens, (heard, ~heard))[-1][0], fusion.audio(whole)[:, :-2])
 
 
 def test_paths_are_dropped_by_noise(fusion, tokens):

@@ -135,6 +135,12 @@ def test_only_what_is_there_counts():
     assert_close(found["audio"], some(heard)["audio"])
     assert_close(found["video"], some(seen)["video"])
     assert_close(found["inter"], some(heard & seen)["inter"])
+    views = [model.encoder.vectors(signal, [m.visible for m in view]) for view in masks]
+    intra = [
+        info_nce(x[there], y[there], 1.0, symmetric=False)
+        for x, y, there in zip(*views, (heard, seen), strict=True)
+    ]
+    assert_close(found["intra"], sum(intra) / 2)
 
 
 def test_nothing_changes_where_nothing_may_be_absent():

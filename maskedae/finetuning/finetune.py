@@ -129,11 +129,12 @@ def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
 
     An encoder of fewer axes is inflated.
     """
-    values, axes = vars(recipe.model), len(recipe.model.size)
+    values = vars(recipe.model)
     loaded = load_with_report(recipe.init, with_decoder=False)
-    if len(loaded.config.size) == axes and vars(loaded.config) != values:
+    same = loaded.name == recipe.model_name
+    if same and vars(loaded.config) != values:
         loaded = load_with_report(recipe.init, with_decoder=False, **values)
-    if len(loaded.config.size) == axes:
+    if same:
         assert not isinstance(loaded.model, Learner)
         return loaded.model, loaded.report
     still = load_with_report(recipe.init, encoder_only=True, with_decoder=False)

@@ -1,7 +1,7 @@
 """What is compared: the trained encoder, the same with random weights, and no encoder at all."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from maskedae.data import Source
 from maskedae.encoder import Encoder
 from maskedae.extraction import Encode, Pooling, encode_layers
 from maskedae.loading import Skipped
+from maskedae.pairs import Pair
 from maskedae.parts import Parts
 
 TRAINED, RANDOM, BARE = "trained", "random weights", "bare values"
@@ -25,11 +26,14 @@ class Samples(NamedTuple):
     skipped: list[Skipped]
 
 
-def bare_values(signal: Tensor) -> Tensor:
+def bare_values(signal: Tensor | Pair) -> Tensor:
     """The signal itself, at most 32 values a side and 4096 in all: (B, C, *size) -> (B, D).
 
-    Where it is larger it is averaged down, its longest side first; where it has ended, it is 0.
+    Where it is larger it is averaged down, its longest side first; where it has ended, it is 0. Of
+    sound and picture, one after the other.
     """
+    if isinstance(signal, Pair):
+        return torch.cat([bare_values(signal.audio), bare_values(signal.video)], dim=1)
     signal = signal.nan_to_num()
     size = [min(side, 32) for side in signal.shape[2:]]
     while signal.shape[1] * torch.Size(size).numel() > MOST_VALUES and max(size) > 1:
@@ -48,7 +52,7 @@ def encode_all(
         BARE: lambda signal: {"values": bare_values(signal)},
     }
 
-    def encode(signal: Tensor) -> dict[str, Tensor]:
+    def encode(signal: Any) -> dict[str, Tensor]:
         return {
             f"{candidate}/{name}": column
             for candidate, encoder in encoders.items()
@@ -75,6 +79,13 @@ def load_samples(parts: Parts, split: str, source: Source, names: list[str]) -> 
         candidate, _, name = key.partition("/")
         columns[candidate][name] = torch.cat([part.columns.pop(key) for part in whole])
     indices = torch.cat([part.indices for part in whole])
+    there = columns[TRAINED][names[0]].isfinite().all(dim=1)
+    if not there.all():
+        gone = indices[~there].tolist()
+        skipped += [Skipped(source.name(index), "lacks sound or pictures") for index in gone]
+        indices = indices[there]
+        for rows in columns.values():
+            rows |= {name: column[there] for name, column in rows.items()}
     labels = None if source.labels is None else source.labels[indices]
     return Samples(columns, labels, skipped)
 
