@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskedae.layouts import State
+from maskedae.pairs import make_signal
 
 Model = Any  # a MaskedAutoencoder, an EncoderOnly or a Classifier, in evaluation mode
 
@@ -25,10 +26,12 @@ class Written(NamedTuple):
 Target = Callable[[Model, Path, str | None], Written]  # model, folder, name of the file if given
 
 
-def sample(model: Model, batch: int = 2) -> Tensor:
-    """A signal to compare with: (B, C, *size)."""
+def sample(model: Model, batch: int = 2) -> Any:
+    """A signal to compare with: (B, C, *size), or a Pair."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, *model.encoder.shape, generator=generator)
+    return make_signal(
+        model.encoder.shape, lambda shape: torch.randn(batch, *shape, generator=generator)
+    )
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
