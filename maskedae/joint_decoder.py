@@ -34,7 +34,7 @@ class JointDecoder(nn.Module):
 
     def _decode(self, tokens: Both, masks: Masks, present: Both | None) -> Both:
         """Tokens of visible, then hidden patches: 2 x (B, V, D) -> 2 x (B, N, D)."""
-        whole = list[Tensor]()
+        whole: list[Tensor] = []
         for x, mask, positions in zip(tokens, masks, self.positions, strict=True):
             gaps = self.mask_token.expand(*mask.hidden.shape, -1)
             places = positions(torch.cat(mask, dim=1))

@@ -142,6 +142,26 @@ def test_shared_blocks_have_norms_of_each():
     assert not encoder(other)[:, :SOUNDS].allclose(encoder(signal)[:, :SOUNDS])
 
 
+def test_a_batch_can_be_overfitted():
+    model, signal = cav(inter_weight=0.1), samples()
+    masks = model.draw_mask(2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    first = model(signal, masks).metrics
+    for _ in range(100):
+        out = model(signal, masks)
+        out.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert all(out.metrics[name] < 0.6 * first[name] for name in ("audio", "video", "inter"))
+
+
+def test_it_compiles_as_one_graph():
+    model, signal = cav().eval(), samples((1, 1), (1, 0))
+    masks = model.draw_mask(2)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    assert_close(compiled(signal, mask=masks).loss, model(signal, mask=masks).loss)
+
+
 def test_a_picture_of_what_is_imagined():
     model, signal = shaken(cav()), samples((1,), (0,))
     seen = model.picture(signal, model.masker, torch.rand(1, model.noise_size))
