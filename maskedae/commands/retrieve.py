@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Find films by their sound and sounds by their film; return the exit status."""
     from maskedae.opening import make_parser, open_checkpoint
+    from maskedae.retrieving.collecting import vectors_of
     from maskedae.retrieving.retrieve import retrieve
 
     parser, began = make_parser("retrieve"), time.monotonic()
@@ -29,7 +30,9 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     if given(arguments, "--layers") is not None:
         raise ValueError("films are compared by what the encoder ends with: leave --layers out")
-    opened, split, source = open_split(open_checkpoint(parser, arguments), arguments)
+    opened = open_checkpoint(parser, arguments)
+    vectors_of(opened.encoder, opened.loaded.name)  # before any film is looked for
+    opened, split, source = open_split(opened, arguments)
     folder = retrieve(opened, split, source)
     if opened.state.is_main_process:
         print(f"wrote {folder}/scores.json, neighbours.png ({time.monotonic() - began:.0f} s)")
