@@ -16,6 +16,7 @@ from maskedae.joint_decoder import JointDecoder
 from maskedae.layouts import State
 from maskedae.learner import Learner
 from maskedae.masking import Masker, RandomMasker
+from maskedae.models.layouts.cav_mae_starts import inherit as inherit
 from maskedae.models.mavil import AudioVideoAutoencoder, Contrast
 from maskedae.pairs import PairMasker
 from maskedae.patches import PatchEmbed, grid_of

@@ -18,7 +18,7 @@ from maskedae.classifier import Classifier
 from maskedae.codes import sincos
 from maskedae.contrast import info_nce
 from maskedae.masking import RandomMasker, take
-from maskedae.models.cav_mae import MODELS
+from maskedae.models.cav_mae import MODELS, inherit
 from maskedae.models.layouts.cav_mae import OFFICIAL, export
 from maskedae.pairs import Pair, PairMasker
 from maskedae.patches import patchify
@@ -277,6 +277,34 @@ def test_clips_of_several_frames_are_not_official(tmp_path):
     assert model(pair()).loss.isfinite()
     with pytest.raises(ValueError, match="clips have 4 frames, and official models look at 1"):
         export(model, tmp_path, None)
+
+
+def test_it_starts_from_an_image_mae(tmp_path):
+    sizes = {k: v for k, v in TINY.items() if not k.startswith(("audio", "video"))}
+    images = create_model(
+        "mae_vit_base_patch16", size=(32, 32), patch=(8, 8), **sizes | {"depth": 3}
+    )
+    donor, model = load_with_report(saved(shaken(images), tmp_path)), cav()
+    notes = inherit(model, donor)
+    assert not any("left out" in note and "class_token" not in note for note in notes)
+    theirs, encoder = donor.model, model.encoder
+    video = encoder.video.blocks[1].attn.qkv.weight
+    assert video.equal(theirs.encoder.blocks[1].attn.qkv.weight)
+    last = theirs.encoder.blocks[2]
+    assert encoder.fusion.blocks[0].mlp.fc1.weight.equal(last.mlp.fc1.weight)
+    assert encoder.fusion.norms[1][0][1].bias.equal(last.norm2.bias)
+    kernel = theirs.encoder.embed.weight
+    assert_close(encoder.audio.embed.weight[:, 0], kernel.sum(dim=1).transpose(1, 2))
+    assert encoder.video.embed.weight[:, :, 0].equal(kernel)
+    named = OFFICIAL.to_theirs(model.state_dict())
+    assert named["decoder_pred_a.bias"].equal(theirs.decoder.head.bias[:64])
+    assert named["decoder_pred_v.weight"].equal(theirs.decoder.head.weight)
+    assert model(samples()).loss.isfinite()
+    with pytest.raises(ValueError, match=r"depth and heads \(48, 4, 4\) would fit"):
+        inherit(cav(depth=3), donor)
+    other = cav()
+    inherit(other, load_with_report(saved(model, tmp_path)))
+    assert other.decoder.heads[0].bias.equal(model.decoder.heads[0].bias)
 
 
 def test_another_size_keeps_marks(tmp_path):
