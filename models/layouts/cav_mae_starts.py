@@ -46,7 +46,7 @@ def inherit(model: Any, donor: Any) -> list[str]:
                 norm.load_state_dict(its.state_dict())
     encoder.norm.load_state_dict(theirs.norm.state_dict(), strict=False)  # a classifier has none
     notes.append(f"shared blocks are the last {len(blocks)}, under norms that start alike")
-    decoder = donor.model.decoder if isinstance(donor.model, Learner) else None
+    decoder: Any = donor.model.decoder if isinstance(donor.model, Learner) else None
     if decoder is None or not isinstance(decoder.blocks, Blocks):
         return notes
     return notes + adopt(model.decoder, _decoder(model, decoder), "decoder")
