@@ -1,6 +1,7 @@
 """Models for other libraries, each checked by the library that it is for."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +30,8 @@ Target = Callable[[Model, Path, str | None], Written]  # model, folder, name of 
 def sample(model: Model, batch: int = 2) -> Any:
     """A signal to compare with: (B, C, *size), or a Pair."""
     generator = torch.Generator().manual_seed(0)
-    return make_signal(
-        model.encoder.shape, lambda shape: torch.randn(batch, *shape, generator=generator)
-    )
+    draw = partial(torch.randn, generator=generator)
+    return make_signal(model.encoder.shape, lambda shape: draw(batch, *shape))
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
