@@ -14,10 +14,11 @@ from maskedae.data import Panel, Source, Split
 from maskedae.datasets.audio.augmenting import Roll
 from maskedae.datasets.audio.corpora import Corpora
 from maskedae.datasets.audio.source import SoundSource
-from maskedae.datasets.av.drawing import Shown, draw_figure, figure_files
+from maskedae.datasets.av.drawing import draw_figure, figure_files
 from maskedae.datasets.av.facts import report
 from maskedae.datasets.av.manifest import Manifest
 from maskedae.datasets.av.naming import part
+from maskedae.datasets.av.screening import Shown
 from maskedae.datasets.av.source import PairSource
 from maskedae.datasets.av.vggsound import vggsound
 from maskedae.datasets.films.kinetics import kinetics

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from maskedae.encoder import Encoder, Intermediates
-from maskedae.head import Pool
+from maskedae.head import Pool, pool_tokens
 from maskedae.joint import Both, BottleneckBlocks, JointBlocks
 from maskedae.joint_head import JointHead
 from maskedae.masking import Masker
@@ -22,6 +22,8 @@ class AudioVideoEncoder(Encoder):
     What enters those blocks is not normalised. Tokens come out as class tokens of sound and
     picture, patches of sound, patches of pictures. Where a sample lacks one of them, its tokens are
     NaN, and nothing else is touched by them; if none does, `lacking` may be False, which is faster.
+    What stands for a sample is the mean of each signal's patches or, if those are `mingled`, of
+    all, under a head that has a norm beside that of the tokens.
     """
 
     layer: ClassVar[str] = "block"
@@ -33,11 +35,13 @@ class AudioVideoEncoder(Encoder):
         audio: VisionTransformer,
         video: VisionTransformer,
         fusion: JointBlocks | BottleneckBlocks,
+        mingled: bool = False,
     ) -> None:
         super().__init__(audio.width, audio.prefix + video.prefix, audio.eps)
         self.audio, self.video, self.fusion = audio, video, fusion
+        self.mingled = mingled
         self.norm = self.last_norm()
-        self.head = JointHead(self.width)
+        self.head = JointHead(self.num_features)
         self.lacking = True  # whether a sample may lack sound or pictures
 
     @property
@@ -154,7 +158,13 @@ class AudioVideoEncoder(Encoder):
 
     def alone(self, tokens: Both) -> Both:
         """Tokens that were `apart`, normalised, each as that of an encoder by itself."""
-        return self.audio.norm(tokens[0]), self.video.norm(tokens[1])
+        audio, video = self.fusion.alone(*tokens)
+        return self.audio.norm(audio), self.video.norm(video)
+
+    @property
+    def own_norms(self) -> list[nn.Module]:
+        """Norms of each by itself, of which nothing is seen where both meet."""
+        return [self.audio.norm, self.video.norm, self.fusion.norms]
 
     def each(self, signal: Pair, visible: Sequence[Tensor] | None = None) -> Both:
         """Tokens of encoders that know nothing of each other: (B, 1 + V, D), (B, 1 + V', D).
@@ -168,7 +178,7 @@ class AudioVideoEncoder(Encoder):
 
         The mean of the patches of `each`. NaN for what is not there.
         """
-        return means(self.each(signal, visible))
+        return means(self.each(signal, visible), self.audio.prefix)
 
     def latent(self, signal: Any, visible: Any = None, noise: Tensor | None = None) -> list[Tensor]:
         """What decoders are given: (B, 1 + V, D), (B, 1 + V', D)."""
@@ -182,7 +192,8 @@ class AudioVideoEncoder(Encoder):
 
         NaN for what is not there. `noise` (B, noise_size) says which paths are dropped.
         """
-        return joined(*self.latent(signal, visible, noise))
+        audio, video = self.latent(signal, visible, noise)
+        return joined(audio, video, self.audio.prefix)
 
     def forward_intermediates(
         self,
@@ -206,7 +217,7 @@ class AudioVideoEncoder(Encoder):
                 tokens = self.audio.norm(tokens[0]), self.video.norm(tokens[1])
             elif norm:
                 tokens = self.norm(tokens[0]), self.norm(tokens[1])
-            kept[number] = joined(*self._blank(tokens, signal))
+            kept[number] = joined(*self._blank(tokens, signal), self.audio.prefix)
         picked = [kept[number] for number in sorted(set(chosen))]
         found = self.told(picked, [()] * len(picked), return_prefix_tokens, output_fmt)
         if intermediates_only:
@@ -244,8 +255,10 @@ class AudioVideoEncoder(Encoder):
     def pool(self, features: Tensor, how: Pool = "mean", visible: Any = None) -> Tensor:
         """Sound's vector, then pictures': (B, 2 + V + V', D) -> (B, 2 D); NaN for what is absent.
 
-        Without what is `visible`, features are of all patches.
+        Without what is `visible`, features are of all patches. If they are mingled, (B, D).
         """
+        if self.mingled:
+            return pool_tokens(features, self.prefix, how, ragged=self.lacking)
         if how == "class":
             return features[:, : self.prefix].flatten(1)
         heard = torch.Size(self.audio.grid).numel() if visible is None else visible[0].shape[1]
@@ -270,7 +283,8 @@ class AudioVideoEncoder(Encoder):
 
     def make_head(self, outputs: int, pool: Pool, batch_norm: bool, dropout: float) -> Any:
         """A fresh head."""
-        return JointHead(self.width, outputs, pool, batch_norm, self.head_eps, dropout)
+        values, eps = self.num_features, self.head_eps
+        return JointHead(values, outputs, pool, batch_norm, eps, dropout, not self.mingled)
 
     def reset_classifier(
         self,
@@ -283,8 +297,9 @@ class AudioVideoEncoder(Encoder):
         """Replace the head by a fresh one; norms that it has no use for go."""
         last = self.norm
         super().reset_classifier(num_classes, global_pool, batch_norm, dropout)
-        for part in self.parts if num_classes else ():
-            part.norm = nn.Identity()
+        if num_classes:
+            self.audio.norm = self.video.norm = nn.Identity()
+            self.fusion.norms = nn.ModuleList()
         if keep_norm and self.head.replaces_norm and isinstance(last, nn.LayerNorm):
             twice = {name: table.repeat(2) for name, table in last.state_dict().items()}
             self.head.norm.load_state_dict(twice)
@@ -302,17 +317,17 @@ class AudioVideoEncoder(Encoder):
     @property
     def noise_size(self) -> int:
         """Random numbers that tell which paths of one sample are dropped, and what of its head."""
-        return 2 * self.depth + (2 * self.width if self.head.dropout else 0)
+        return 2 * self.depth + (self.num_features if self.head.dropout else 0)
 
     @property
     def num_features(self) -> int:
         """Width of what is pooled."""
-        return 2 * self.width
+        return self.width if self.mingled else 2 * self.width
 
     @property
     def head_hidden_size(self) -> int:
         """Width of what enters the linear map of the head."""
-        return 2 * self.width
+        return self.num_features
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Which parameters belong to which layer: the stems, blocks side by side, then the rest."""

@@ -7,6 +7,8 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from maskedae.pairs import in_words
+
 KINDS = {
     "MaskedAutoencoder": ("a masked autoencoder, encoder and decoder", "out = model(signal)"),
     "AudioVideoAutoencoder": (
@@ -50,13 +52,15 @@ def export_card(library: str, recipe: dict[str, Any], use: str) -> ModelCard:
 
 
 def _title(kind: str, recipe: dict[str, Any], parameters: int) -> str:
-    name, size = recipe["model"]["name"], recipe["model"].get("size")
+    from maskedae.zoo import model_config  # which needs the models, which need this
+
+    name = recipe["model"]["name"]
+    size = model_config(**recipe["model"]).size
     what = f"{KINDS[kind][0]} of {parameters / 1e6:.1f} million parameters"
     paper = system_of(recipe).PAPER
     link = f"[arXiv:{paper}](https://arxiv.org/abs/{paper})"
     lines = [f"# {name}", f"`{name}`: {what}, of masked autoencoding as in {link}."]
-    if size:
-        lines.append(f"It takes signals of {' x '.join(map(str, size))}.")
+    lines.append(f"It takes signals of {in_words(size)}.")
     head = recipe.get("head")
     if head and head["kind"] != "value":
         classes = head["classes"]

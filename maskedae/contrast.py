@@ -3,8 +3,7 @@
 Every process computes the whole loss, so nothing but values travels between them.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
@@ -25,18 +24,13 @@ def info_nce(
     `symmetric`. Samples that are not `present` (B,) neither ask nor answer, and those of all
     processes count.
     """
-    with unmixed(x.device.type):
+    kind = x.device.type
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         x, y = (F.normalize(gathered(side.float()), dim=-1) for side in (x, y))
         scores = x @ y.T / temperature
     there = None if present is None else gathered(present)
     loss = _cross_entropy(scores, there)
     return (loss + _cross_entropy(scores.T, there)) / 2 if symmetric else loss
-
-
-def unmixed(device: str) -> AbstractContextManager[Any]:
-    """Full precision, where there is another: not on the device meta, on which costs are counted."""
-    mixes = torch.amp.is_autocast_available(device)
-    return torch.autocast(device, enabled=False) if mixes else nullcontext()
 
 
 def _cross_entropy(scores: Tensor, there: Tensor | None) -> Tensor:

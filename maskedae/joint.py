@@ -1,5 +1,7 @@
 """Blocks in which the tokens of two signals see each other: as one sequence, or by a bottleneck."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -10,11 +12,16 @@ Both = tuple[Tensor, Tensor]
 
 
 class JointBlocks(nn.Module):
-    """Every token of both signals looks at every other."""
+    """Every token of both signals looks at every other.
 
-    def __init__(self, tower: Tower) -> None:
+    Where they are `shared`, each signal also goes through them by itself, under norms of its own
+    (arXiv:2210.07839, section 2.3).
+    """
+
+    def __init__(self, tower: Tower, shared: bool = False) -> None:
         super().__init__()
         self.blocks = Blocks(tower)
+        self.norms = nn.ModuleList(_norms(tower) for _ in range(2 if shared else 0))
         init_linear(self)
 
     @property
@@ -49,6 +56,34 @@ class JointBlocks(nn.Module):
             found.append((x, y))
         return found
 
+    def alone(self, x: Tensor, y: Tensor) -> Both:
+        """What becomes of each where they do not meet: (B, N, D), (B, N', D) -> the same shapes.
+
+        No path is dropped. Nothing becomes of them where blocks are not shared.
+        """
+        if not self.norms:
+            return x, y
+        x, y = (
+            _under(norms, self.blocks, side) for norms, side in zip(self.norms, (x, y), strict=True)
+        )
+        return x, y
+
+
+def _norms(tower: Tower) -> nn.ModuleList:
+    """Norms before attention and MLP of every block."""
+    return nn.ModuleList(
+        nn.ModuleList(nn.LayerNorm(tower.width, eps=tower.eps) for _ in range(2))
+        for _ in range(tower.depth)
+    )
+
+
+def _under(norms: Any, blocks: Any, x: Tensor) -> Tensor:
+    """Go through blocks under other norms than theirs: (B, N, D) -> (B, N, D)."""
+    for block, (first, second) in zip(blocks, norms, strict=True):
+        x = x + block.attn(first(x))
+        x = x + block.mlp(second(x))
+    return x
+
 
 class BottleneckBlocks(nn.Module):
     """Each signal has blocks of its own, and all that they share are a few tokens.
@@ -62,6 +97,7 @@ class BottleneckBlocks(nn.Module):
             raise ValueError(f"{bottlenecks} tokens in the bottleneck; 1 or more would fit")
         self.tokens = nn.Parameter(torch.empty(1, bottlenecks, tower.width).normal_(std=0.02))
         self.audio, self.video = Blocks(tower), Blocks(tower)
+        self.norms = nn.ModuleList()
         init_linear(self)
 
     @property
@@ -94,6 +130,10 @@ class BottleneckBlocks(nn.Module):
             x, y = x[:, :-count], y[:, :-count]
             found.append((x, y))
         return found
+
+    def alone(self, x: Tensor, y: Tensor) -> Both:
+        """The same: (B, N, D), (B, N', D); see `JointBlocks`."""
+        return x, y
 
 
 def _shares(present: Both | None, x: Tensor) -> list[Tensor]:

@@ -7,38 +7,41 @@ from maskedae.head import Pool
 
 
 class JointHead(nn.Module):
-    """Normalise both vectors as one, map linearly; without outputs, neither.
+    """Normalise vectors (B, P), such as two put together, map linearly; without outputs, neither.
 
     What is not there, which is NaN, has no part in the norm and adds nothing to the answer. See
-    `Head` for what is to be chosen.
+    `Head` for what is to be chosen. Unless the head `replaces` the norm of the tokens, it has one
+    beside it.
     """
 
     def __init__(
         self,
-        width: int,
+        values: int,
         outputs: int = 0,
         pool: Pool = "mean",
         batch_norm: bool = False,
         eps: float = 1e-6,
         dropout: float = 0.0,
+        replaces: bool = True,
     ) -> None:
         super().__init__()
+        self.replaces = replaces
         self.pool, self.batch_norm, self.dropout = pool, batch_norm, dropout
         self.norm: nn.Module = nn.Identity()
         self.linear: nn.Module = nn.Identity()
         if outputs:
-            self.linear = nn.Linear(2 * width, outputs)
+            self.linear = nn.Linear(values, outputs)
             nn.init.trunc_normal_(self.linear.weight, std=0.01 if batch_norm else 2e-5)
             nn.init.zeros_(self.linear.bias)
         if outputs and batch_norm:
-            self.norm = nn.BatchNorm1d(2 * width, affine=False, eps=1e-6)
+            self.norm = nn.BatchNorm1d(values, affine=False, eps=1e-6)
         elif outputs and pool == "mean":
-            self.norm = nn.LayerNorm(2 * width, eps=eps)
+            self.norm = nn.LayerNorm(values, eps=eps)
 
     @property
     def replaces_norm(self) -> bool:
         """Whether the norm of the tokens has to go, as the head has one in its place."""
-        return isinstance(self.norm, nn.LayerNorm)
+        return self.replaces and isinstance(self.norm, nn.LayerNorm)
 
     def forward(
         self,
@@ -47,9 +50,9 @@ class JointHead(nn.Module):
         noise: Tensor | None = None,
         lacking: bool = False,
     ) -> Tensor:
-        """(B, 2 D) -> (B, outputs), or (B, 2 D) before the linear map.
+        """(B, P) -> (B, outputs), or (B, P) before the linear map.
 
-        In training, values are dropped where their noise (B, 2 D), uniform in [0, 1), is low.
+        In training, values are dropped where their noise (B, P), uniform in [0, 1), is low.
         Raises ValueError for a batch norm where one of both may be `lacking`.
         """
         if not lacking:

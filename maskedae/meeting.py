@@ -37,14 +37,18 @@ def blanked(x: Sequence[Tensor], signal: Pair) -> Both:
     return audio, video
 
 
-def joined(audio: Tensor, video: Tensor) -> Tensor:
-    """As one sequence, class tokens first: (B, 1 + V, D), (B, 1 + V', D) -> (B, 2 + .., D)."""
-    return torch.cat([audio[:, :1], video[:, :1], audio[:, 1:], video[:, 1:]], dim=1)
+def joined(audio: Tensor, video: Tensor, first: int) -> Tensor:
+    """As one sequence, class tokens before patches, of which the one numbered `first` is the first.
+
+    (B, 1 + V, D), (B, 1 + V', D) -> (B, 2 + V + V', D).
+    """
+    parts = audio[:, :first], video[:, :first], audio[:, first:], video[:, first:]
+    return torch.cat(parts, dim=1)
 
 
-def means(tokens: Both) -> Both:
-    """The mean of patches, without the class token: 2 x (B, 1 + V, D) -> 2 x (B, D)."""
-    return tokens[0][:, 1:].mean(dim=1), tokens[1][:, 1:].mean(dim=1)
+def means(tokens: Both, first: int) -> Both:
+    """The mean of patches, without class tokens: 2 x (B, 1 + V, D) -> 2 x (B, D); see `joined`."""
+    return tokens[0][:, first:].mean(dim=1), tokens[1][:, first:].mean(dim=1)
 
 
 def draw_masks(

@@ -71,6 +71,16 @@ def count_values(shape: Any) -> int:
     return sum(map(math.prod, [shape] if isinstance(shape[0], int) else shape))
 
 
+def in_words(shape: Any) -> str:
+    """A shape, or a pair of them.
+
+    >>> in_words((3, 224, 224)), in_words(((1, 2), (3, 4)))
+    ('3 x 224 x 224', '1 x 2 + 3 x 4')
+    """
+    pair = not isinstance(shape[0], int)
+    return " + ".join(map(in_words, shape)) if pair else " x ".join(map(str, shape))
+
+
 def stack_views(samples: Sequence[Sample]) -> Sample:
     """Put views of samples together: b x (views, ...) -> (views * b, ...), first views first."""
     if isinstance(samples[0], Pair):

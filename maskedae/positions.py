@@ -71,14 +71,21 @@ class FixedPositions(nn.Module):
 
     A place along it keeps its code in a shorter signal, as time does. Codes stand in the order of
     the grid, or in that of the grid with its axes `swapped`: every patch has one of its own then,
-    too, but those of neighbours along the first axis are no neighbours.
+    too, but those of neighbours along the first axis are no neighbours. Where patches are `marked`,
+    a mark that is learned adds to all codes, to tell them from those of other signals.
     """
 
     def __init__(
-        self, grid: tuple[int, ...], width: int, prefix: int = 0, swapped: bool = False
+        self,
+        grid: tuple[int, ...],
+        width: int,
+        prefix: int = 0,
+        swapped: bool = False,
+        marked: bool = False,
     ) -> None:
         super().__init__()
         self.grid, self.prefix = grid, prefix
+        self.mark = nn.Parameter(torch.empty(1, 1, width).normal_(std=0.02)) if marked else None
         codes = sincos(grid[::-1] if swapped else grid, width)
         self.table: Tensor  # (1, prefix + N, D)
         self.register_buffer("table", F.pad(codes, (0, 0, prefix, 0)).unsqueeze(0))
@@ -89,7 +96,8 @@ class FixedPositions(nn.Module):
 
     def forward(self, index: Tensor | None = None) -> Tensor:
         """Rows of the chosen patches: (B, K) -> (B, K, D); without an index, (1, N, D)."""
-        return rows_of(self.table, self.prefix, index)
+        rows = rows_of(self.table, self.prefix, index)
+        return rows if self.mark is None else rows + self.mark
 
     def told(self, old: tuple[int, ...]) -> str:
         """How `stretch` goes about it, in words."""
@@ -105,7 +113,7 @@ class FixedPositions(nn.Module):
         table, slots = tables["table"][0], min(old[0], self.grid[0])
         prefix, codes = table[: self.prefix], table[self.prefix :].view(*old, -1)[:slots]
         rows = resample(codes, (slots, *old[1:]), self.grid)
-        return {"table": torch.cat([prefix, rows]).unsqueeze(0)}
+        return {**tables, "table": torch.cat([prefix, rows]).unsqueeze(0)}
 
 
 class SeparablePositions(nn.Module):

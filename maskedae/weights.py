@@ -1,6 +1,7 @@
 """Weights in: our own checkpoints and published ones, whole and checked, never unpickled."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,11 @@ def _drop_rest(found: Found, model: nn.Module, report: Report) -> None:
         if ours in mine and ours not in found.state and head in found.state:
             found.state[ours] = found.state.pop(head)
             report.notes.append(f"{ours} is that of the head, which followed the pooling")
+    if "head" in found.recipe:
+        norms = [k for k in mine if re.fullmatch(r"encoder\.(?:\w+\.)?norm\.\w+", k)]
+        for name in (name for name in norms if name not in found.state):
+            found.state[name] = mine[name]
+            report.notes.append(f"{name} is fresh: a classifier of sound and picture has none")
     rest = [key for key in found.state if not key.startswith("encoder.")]
     rest += [key for key in found.state if key.startswith("encoder.head.")]
     report.left_out += rest

@@ -126,11 +126,30 @@ class Contrast:
 
     weight: float
     temperature: float
+    symmetric: bool = True  # else only which sound belongs to given pictures
+
+
+class Decoders(nn.ModuleDict):
+    """A decoder of sound and one of pictures, neither of which sees what the other decodes."""
+
+    def forward(self, tokens: Both, masks: Masks, _: Both | None = None) -> Both:
+        """Predict what is hidden: 2 x (B, 1 + V, D) -> 2 x (B, M, P)."""
+        return self["audio"](tokens[0], masks[0]), self["video"](tokens[1], masks[1])
+
+    def imagine(self, tokens: Both, masks: Masks, _: Both | None = None) -> Both:
+        """Predict all patches, in the order of the grids: 2 x (B, N, P)."""
+        audio, video = (
+            self[name].imagine(x, mask)  # type: ignore[operator]
+            for name, x, mask in zip(("audio", "video"), tokens, masks, strict=True)
+        )
+        return audio, video
 
 
 class AudioVideoAutoencoder(Learner):
     """Learn by imagining sound and pictures, and by telling what belongs together.
 
+    Its `decoder` is called, as `Decoders` are, with tokens and masks of both, and with what is
+    present, if something may be absent.
     What a sample lacks counts nowhere, and all means are over the samples of all processes. Without
     `targets` it imagines what a teacher makes of the whole sample (section 3.3).
     """
@@ -140,7 +159,7 @@ class AudioVideoAutoencoder(Learner):
     def __init__(
         self,
         encoder: AudioVideoEncoder,
-        decoders: tuple[Decoder, Decoder],
+        decoder: nn.Module,
         targets: tuple[Target, Target] | None,
         masker: Masker,
         inter: Contrast,
@@ -148,11 +167,10 @@ class AudioVideoAutoencoder(Learner):
     ) -> None:
         super().__init__()
         self.encoder, self.masker, self.targets = encoder, masker, targets
-        self.decoder = nn.ModuleDict(dict(zip(("audio", "video"), decoders, strict=True)))
-        self.inter, self.intra = inter, intra
+        self.decoder, self.inter, self.intra = decoder, inter, intra
         if not inter.weight and not intra.weight:  # then nothing would teach these norms
-            for part in encoder.parts:
-                part.norm.requires_grad_(False)
+            for norm in encoder.own_norms:
+                norm.requires_grad_(False)
 
     @property
     def noise_size(self) -> int:
@@ -206,22 +224,26 @@ class AudioVideoAutoencoder(Learner):
         apart = self.encoder.apart(signal, visible(first), paths)
         together = self.encoder.together(apart, signal, paths)
         # What is hidden of either is imagined from what is visible of both.
-        predictions = self.imagine(together, first)
+        predictions = self.imagine(together, first, signal)
         targets = self.asked(signal, first, taught)
         metrics = compare(predictions, targets, (heard, seen))
         loss = metrics["audio"] + metrics["video"]
         # Which sound belongs to which pictures? (3.2)
-        audio, video = means(self.encoder.alone(apart))
+        audio, video = self._vectors(apart)
         if self.inter.weight:
             both = None if heard is None or seen is None else heard & seen
-            metrics["inter"] = info_nce(audio, video, self.inter.temperature, both)
+            both_ways, temperature = self.inter.symmetric, self.inter.temperature
+            metrics["inter"] = info_nce(video, audio, temperature, both, both_ways)
             loss = loss + self.inter.weight * metrics["inter"]
         # Which other view is of the same sample?
         if self.intra.weight:
-            others = means(self.encoder.alone(self.encoder.apart(signal, visible(second), paths)))
+            others = self._vectors(self.encoder.apart(signal, visible(second), paths))
             metrics["intra"] = self._intra((audio, video), others, (heard, seen))
             loss = loss + self.intra.weight * metrics["intra"]
         return Output(loss, predictions, masks, metrics)
+
+    def _vectors(self, apart: Both) -> Both:
+        return means(self.encoder.alone(apart), self.encoder.audio.prefix)
 
     def _intra(self, x: Both, y: Both, present: tuple[Tensor | None, ...]) -> Tensor:
         losses = [
@@ -242,10 +264,13 @@ class AudioVideoAutoencoder(Learner):
                 )
         return tuple((_to(audio, signal), _to(video, signal)) for audio, video in masks)
 
-    def imagine(self, tokens: Both, masks: Masks) -> Both:
+    def imagine(self, tokens: Both, masks: Masks, signal: Pair) -> Both:
         """Predict what is hidden: (B, 1 + V, D), (B, 1 + V', D) -> (B, M, P), (B, M', P')."""
-        audio, video = self.decoder["audio"], self.decoder["video"]
-        return audio(tokens[0], masks[0]).float(), video(tokens[1], masks[1]).float()
+        audio, video = self.decoder(tokens, masks, self._present(signal))
+        return audio.float(), video.float()
+
+    def _present(self, signal: Pair) -> Both | None:
+        return signal.present if self.encoder.lacking else None
 
     def asked(self, signal: Pair, masks: Masks, taught: Both | None) -> Both:
         """What should be predicted: values of the signal, or what is taught; see `forward`."""
@@ -269,8 +294,8 @@ class AudioVideoAutoencoder(Learner):
         Of unit variance, which is not confirmed; NaN for what is not there.
         """
         audio, video = self.encoder.latent(signal)
-        width = (audio.shape[-1],)
-        return F.layer_norm(audio[:, 1:], width), F.layer_norm(video[:, 1:], width)
+        width, first = (audio.shape[-1],), self.encoder.audio.prefix
+        return F.layer_norm(audio[:, first:], width), F.layer_norm(video[:, first:], width)
 
     @torch.no_grad()
     def picture(
@@ -287,20 +312,18 @@ class AudioVideoAutoencoder(Learner):
         masks = draw_masks(masker, encoder.grids, 1, noise[:, :units])
         masks = _to(masks[0], signal), _to(masks[1], signal)
         tokens = encoder.together(encoder.apart(signal, visible(masks)), signal)
-        decoders = self.decoder["audio"], self.decoder["video"]
+        drawn: Both = self.decoder.imagine(tokens, masks, self._present(signal))  # type: ignore[operator]
         patches = [
-            target.restore(decoder.imagine(x, mask).float(), side, mask, oracle)  # type: ignore[operator]
-            for target, decoder, x, side, mask in zip(
-                self.targets, decoders, tokens, sides(signal), masks, strict=True
-            )
+            target.restore(x.float(), side, mask, oracle)
+            for target, x, side, mask in zip(self.targets, drawn, sides(signal), masks, strict=True)
         ]
         imagined = blanked(encoder.whole(patches), signal)
         masked = encoder.hide(signal, masks)
         audio, video = (
-            torch.where(side.isnan(), drawn, whole)
-            for side, drawn, whole in zip(sides(masked), imagined, sides(signal), strict=True)
+            torch.where(side.isnan(), new, whole)
+            for side, new, whole in zip(sides(masked), imagined, sides(signal), strict=True)
         )
-        predictions, targets = self.imagine(tokens, masks), self.asked(signal, masks, None)
+        predictions, targets = self.imagine(tokens, masks, signal), self.asked(signal, masks, None)
         found = compare(predictions, targets, signal.present)
         loss = (found["audio"] + found["video"]).item()
         share, present = encoder.share_hidden(masks, signal), signal.present
@@ -385,7 +408,7 @@ def build_both(config: MAViLConfig, masker: Masker) -> AudioVideoAutoencoder:
     fusion = JointBlocks(tower) if joint else BottleneckBlocks(tower, config.bottlenecks)
     return AudioVideoAutoencoder(
         AudioVideoEncoder(audio.encoder, video.encoder, fusion),
-        (audio.decoder, video.decoder),
+        Decoders({"audio": audio.decoder, "video": video.decoder}),
         (audio.target, video.target) if config.predicts == "signal" else None,
         masker,
         Contrast(config.inter_weight, config.inter_temperature),

@@ -215,7 +215,7 @@ def test_a_batch_norm_takes_both():
 
 
 def test_dropout_of_the_head():
-    head = JointHead(4, 2, dropout=0.5).train()
+    head = JointHead(8, 2, dropout=0.5).train()
     nn.init.ones_(head.linear.weight)
     x, noise = torch.randn(1, 8), torch.tensor([[0.1, 0.9] * 4])
     expected = 2 * head.norm(x)[:, 1::2].sum()

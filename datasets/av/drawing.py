@@ -15,22 +15,24 @@ from torch import Tensor
 from maskedae.datasets.audio.drawing import DPI, HEARD, HIDDEN, PAUSE, draw, scale, wrap
 from maskedae.datasets.audio.fbank import Fbank
 from maskedae.datasets.audio.inversion import to_waveform
-from maskedae.datasets.films.drawing import at, strip
-from maskedae.datasets.films.writing import write_film
-from maskedae.pictures import FAINT, FRAME, INK, PAPER, Cell, contact_sheet
+from maskedae.datasets.av.screening import Shown, draw_film
+from maskedae.datasets.films.drawing import strip
+from maskedae.pictures import FAINT, FRAME, INK, PAPER
 
 WIDTH, HEIGHT, ABREAST = 6.0, 1.2, 2  # inches of a panel and its spectrogram, panels in a line
-LEFT, TITLE, TICKS, NOTE = 0.6, 0.28, 0.3, 0.45  # inches beside, above and below them
+LEFT, BESIDE, TITLE, GAP, TICKS, NOTE = 0.6, 0.2, 0.28, 0.06, 0.3, 0.45  # inches around them
+TEXT = 0.14  # inches of a further line of text
 ZERO = 1e-2  # log energies nearer to zero than this in all bands are no sound: it has ended
 ABSENT = ("no pictures", "no sound")
 
 
-class Shown(NamedTuple):
-    """A panel: what is NaN or gray is hidden; None is absent."""
+class Line(NamedTuple):
+    """Panels that are drawn side by side."""
 
-    caption: str
-    film: Tensor | None  # uint8 (1 or 3, T, H, W)
-    log_mel: Tensor | None  # (T, F)
+    panels: list[Shown]
+    strips: list[np.ndarray | None]  # of frames: (H, W, 1 or 3)
+    limits: tuple[float, float]  # values of the sounds that are drawn darkest and brightest
+    head: float  # inches of the longest caption
 
 
 def figure_files(path: Path) -> list[Path]:
@@ -61,53 +63,57 @@ def draw_figure(
     for number, file in enumerate(more[1 : columns + 1]):
         parts = [part for row in sounds for part in (pause, row[number])][1:]
         soundfile.write(file, np.concatenate(parts), fbank.rate, format="WAV", subtype="PCM_16")
-    draw_film(rows, sounds, note, (interval, fbank.rate), more[0])
+    draw_film(rows, sounds, note, fbank, interval, more[0])
     return [sheet, *more[: columns + 1]]
 
 
 def draw_sheet(rows: list[list[Shown]], note: str, fbank: Fbank, path: Path) -> None:
     """Write a picture: panels of a sample side by side, each a strip of frames above its sound."""
-    lines, owners = zip(*((line, row) for row in rows for line in broken(row)), strict=True)
-    strips = [[None if p.film is None else strip(p.film).numpy() for p in line] for line in lines]
-    shapes = [s.shape for line in strips for s in line if s is not None]
+    lines = [line for row in rows for line in broken(row)]
+    shapes = [s.shape for line in lines for s in line.strips if s is not None]
     tall = max([WIDTH * height / width for height, width, _ in shapes], default=0.5)
-    each = TITLE + tall + 0.06 + HEIGHT + TICKS
-    size = (LEFT + min(ABREAST, max(map(len, rows))) * (WIDTH + 0.2), each * len(lines) + NOTE)
+    columns = max(len(line.panels) for line in lines)
+    below = wrap(note, columns * WIDTH)
+    foot = NOTE + TEXT * below.count("\n")
+    heights = [line.head + tall + GAP + HEIGHT + TICKS for line in lines]
+    size = (LEFT + columns * (WIDTH + BESIDE), sum(heights) + foot)
     figure = Figure(figsize=size, facecolor=PAPER)
     FigureCanvasAgg(figure)
-    limits = {
-        id(row): scale([p.log_mel for p in row if p.log_mel is not None] or [torch.zeros(1)])
-        for row in rows
-    }
     top = size[1]
-    for line, pictures, row in zip(lines, strips, owners, strict=True):
-        for number, (panel, picture) in enumerate(zip(line, pictures, strict=True)):
-            left = LEFT + number * (WIDTH + 0.2)
-            boxes = ((top - TITLE - tall, tall), (top - TITLE - tall - 0.06 - HEIGHT, HEIGHT))
-            above, below = (
-                figure.add_axes((left / size[0], low / size[1], WIDTH / size[0], high / size[1]))
-                for low, high in boxes
-            )
-            show(above, picture)
-            hear(below, panel.log_mel, limits[id(row)], fbank)
-            above.set_title(
-                wrap(panel.caption, WIDTH),
-                fontsize=7,
-                color=INK,
-                loc="left",
-                pad=3,
-                parse_math=False,
-            )
-            if number:
-                below.set_yticklabels([])
-        top -= each
-    figure.text(LEFT / size[0], 0.1 / size[1], wrap(note, size[0] - LEFT), fontsize=7, color=FAINT)
+    for line, height in zip(lines, heights, strict=True):
+        draw_line(figure, line, top - line.head - tall, tall, fbank)
+        top -= height
+    figure.text(
+        LEFT / size[0], 0.1 / size[1], below, fontsize=7, color=FAINT, va="bottom", parse_math=False
+    )
     figure.savefig(path, dpi=DPI, format="png")
 
 
-def broken(row: list[Shown]) -> Iterator[list[Shown]]:
+def draw_line(figure: Figure, line: Line, low: float, tall: float, fbank: Fbank) -> None:
+    """Draw panels whose strips, so tall, begin at a height, in inches."""
+    width, height = figure.get_size_inches()
+    for number, (panel, picture) in enumerate(zip(line.panels, line.strips, strict=True)):
+        left = (LEFT + number * (WIDTH + BESIDE)) / width
+        above, below = (
+            figure.add_axes((left, bottom / height, WIDTH / width, high / height))
+            for bottom, high in ((low, tall), (low - GAP - HEIGHT, HEIGHT))
+        )
+        show(above, picture)
+        hear(below, panel.log_mel, line.limits, fbank)
+        text = wrap(panel.caption, WIDTH)
+        above.set_title(text, fontsize=7, color=INK, loc="left", pad=3, parse_math=False)
+        if number:
+            below.set_yticklabels([])
+
+
+def broken(row: list[Shown]) -> Iterator[Line]:
     """The panels of a sample in lines."""
-    yield from (row[start : start + ABREAST] for start in range(0, len(row), ABREAST))
+    limits = scale([p.log_mel for p in row if p.log_mel is not None] or [torch.zeros(1)])
+    for start in range(0, len(row), ABREAST):
+        panels = row[start : start + ABREAST]
+        strips = [None if p.film is None else strip(p.film).numpy() for p in panels]
+        more = max(wrap(panel.caption, WIDTH).count("\n") for panel in panels)
+        yield Line(panels, strips, limits, TITLE + TEXT * more)
 
 
 def show(axes: Axes, picture: np.ndarray | None) -> None:
@@ -139,45 +145,3 @@ def heard(panel: Shown, original: Shown, fbank: Fbank) -> np.ndarray:
     going = (original.log_mel.abs() > ZERO).any(1).nonzero()
     end = int(going[-1]) + 1 if len(going) else 1
     return to_waveform(panel.log_mel[:end], fbank).numpy().astype(np.float32)
-
-
-def draw_film(
-    rows: list[list[Shown]],
-    sounds: list[list[np.ndarray]],
-    note: str,
-    clocks: tuple[float, int],
-    path: Path,
-) -> None:
-    """Write a film in which the panels of every sample play in turn, each with its sound.
-
-    `clocks` are seconds from frame to frame, and samples in a second. Frames are shown amid the
-    sound, as they lie in it where nothing is drawn by chance.
-    """
-    interval, rate = clocks
-    sheets, track = list[np.ndarray](), list[np.ndarray]()
-    for row, heards in zip(rows, sounds, strict=True):
-        for playing, sound in enumerate(heards):
-            film = row[playing].film
-            length = 1 if film is None else film.shape[1]
-            heard = round(len(sound) / rate / interval)
-            count, late = max(length, heard), max(0, heard - length) // 2
-            sheets += [sheet(row, playing, moment - late, note) for moment in range(count)]
-            track.append(np.pad(sound, (0, max(0, round(count * interval * rate) - len(sound)))))
-            track[-1] = track[-1][: round(count * interval * rate)]
-    height, width = (max(s.shape[axis] for s in sheets) for axis in (0, 1))
-    whole = np.full((len(sheets), height, width, 3), 255, np.uint8)
-    for frame, one in zip(whole, sheets, strict=True):
-        frame[: one.shape[0], : one.shape[1]] = one
-    write_film(path, whole, 1 / interval, sound=(np.concatenate(track), rate))
-
-
-def sheet(row: list[Shown], playing: int, moment: int, note: str) -> np.ndarray:
-    """All panels of a sample, one of them at a moment, the others at rest: (H, W, 3)."""
-    cells = []
-    for number, panel in enumerate(row):
-        film = (
-            torch.full((3, 1, 8, 8), 200, dtype=torch.uint8) if panel.film is None else panel.film
-        )
-        now = max(0, moment) if number == playing else 0
-        cells.append(Cell(panel.caption + " (heard)" * (number == playing), at(film, now)))
-    return np.asarray(contact_sheet([cells], note))

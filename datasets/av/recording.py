@@ -13,8 +13,7 @@ from maskedae.datasets.audio.resampling import resampler
 from maskedae.datasets.audio.sound import Channel, Mixed, Samples, refuse_lost
 from maskedae.datasets.audio.with_pyav import Track
 from maskedae.datasets.films.film import Absent, Film, Refused
-from maskedae.datasets.films.keeping import Keeper
-from maskedae.datasets.films.reading import Frames, Order, clips_of
+from maskedae.datasets.films.reading import Frames, Order, clips_of, film_of
 from maskedae.datasets.films.stills import Stills
 from maskedae.datasets.films.with_pyav import PyAVFilm
 
@@ -50,12 +49,17 @@ class Recording(NamedTuple):
     lacking: str  # why there is no sound, or there are no pictures; else empty
 
 
-def record(keeper: Keeper, order: Order, listening: Listening | None) -> Recording:
-    """Read clips and, if it is wanted, the sound around them. Raises Refused."""
+def record(order: Order, listening: Listening | None) -> Recording:
+    """Read clips and, if it is wanted, the sound around them. Raises Refused.
+
+    The film is opened anew each time: decoders of sound are not quite as new when they are reset.
+    """
     try:
-        return keeper.use(order, lambda film: record_film(film, order, listening))
+        film = film_of(order)
     except Absent as reason:  # no pictures: whoever asked reads it as a sound
         return Recording(None, [], 0, 0.0, str(reason))
+    with closing(film):
+        return record_film(film, order, listening)
 
 
 def record_film(film: Film, order: Order, listening: Listening | None) -> Recording:
@@ -119,13 +123,13 @@ def place(
     recording reaches.
     """
     seconds, (first, last) = listening.samples / listening.rate, bounds
-    chances = np.full(len(begins), 0.5) if listening.chances is None else listening.chances
-    found = []
-    for begin, chance in zip(begins.tolist(), chances.tolist(), strict=True):
-        low, high = sorted((begin, begin + listening.clip - seconds))
-        low, high = max(low, first), min(high, last - seconds)
-        found.append(low + chance * (high - low) if low < high else max(first, min(low, high)))
-    return found
+    least, most = first, max(first, last - seconds)
+    if listening.chances is None:
+        middles = begins + (listening.clip - seconds) / 2
+        return np.clip(middles, least, most).tolist()
+    ends = begins, begins + listening.clip - seconds
+    low, high = (np.clip(end, least, most) for end in (np.minimum(*ends), np.maximum(*ends)))
+    return (low + listening.chances * (high - low)).tolist()
 
 
 def cut(sound: Track, start: float, end: float | None, listening: Listening) -> Stretch | None:

@@ -16,10 +16,9 @@ from maskedae.datasets.films.keeping import Keeper
 REQUESTS = 1000  # after which a process is replaced, in case a decoder leaks
 FULL = 2**30  # bytes in memory after which it is, too
 MOST = 2**33  # bytes that a film may claim at all
-KEEPER = Keeper()
 WORK: dict[str, Callable[[Any], object]] = {
-    "clips": KEEPER.clips,
-    "both": lambda request: record(KEEPER, *request),
+    "clips": Keeper().clips,
+    "both": lambda request: record(*request),
     "facts": lambda request: facts(*request),
 }
 

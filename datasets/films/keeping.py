@@ -1,13 +1,9 @@
 """The film that was read last, kept open: windows of one film are read one after the other."""
 
 import os
-from collections.abc import Callable
-from typing import TypeVar
 
 from maskedae.datasets.films.film import Film
 from maskedae.datasets.films.reading import Frames, Order, clips_of, film_of
-
-Result = TypeVar("Result")
 
 
 class Keeper:
@@ -19,22 +15,18 @@ class Keeper:
 
     def clips(self, order: Order) -> Frames:
         """Decode every frame once that a clip wants. Raises Refused."""
-        return self.use(order, lambda film: clips_of(film, order))
-
-    def use(self, order: Order, work: Callable[[Film], Result]) -> Result:
-        """Do something with the film of an order. Raises Refused."""
         known = identity(order)
         if self.film is None or known is None or known != self.known:
             self.close()
             self.film, self.known = film_of(order), known
         whole = False
         try:
-            result = work(self.film)
+            frames = clips_of(self.film, order)
             whole = not self.film.lost
         finally:
             if not whole:  # what is broken may leave traces in a decoder
                 self.close()
-        return result
+        return frames
 
     def close(self) -> None:
         """Let go of the film."""
@@ -50,4 +42,4 @@ def identity(order: Order) -> object:
     except OSError:
         return None
     file = (status.st_ino, status.st_mtime_ns, status.st_size)
-    return (order.path, order.decoder, order.frame_rate, order.track, *file)
+    return (order.path, order.decoder, order.frame_rate, *file)

@@ -86,10 +86,9 @@ class PyAVFilm:
         sound = self.container.streams.best("audio") if track else None
         if sound is None:
             return list(demux(self.container, self.stream)), None
-        pictures, heard = list[Packet](), list[Heard]()
+        pictures, heard = list[Any](), list[Any]()
         for packet in demux(self.container, self.stream, sound):
-            chosen: list[Any] = pictures if packet.stream_index == self.stream.index else heard
-            chosen.append(packet)
+            (pictures if packet.stream_index == self.stream.index else heard).append(packet)
         return pictures, heard
 
     def _index(self) -> Index:

@@ -1,11 +1,11 @@
 """maskedae models [PATTERN]."""
 
 from functools import partial
-from typing import Any
 
 import torch
 
 from maskedae.flops import encoder_flops, pretraining_flops
+from maskedae.pairs import in_words
 from maskedae.zoo import create_model, list_models
 
 USAGE = """usage: maskedae models [PATTERN]
@@ -43,11 +43,5 @@ def measure(name: str) -> tuple[str, ...]:
         model = build()
     parts = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.encoder, model)]
     costs = [count(build) / 1e9 for count in (encoder_flops, pretraining_flops)]
-    takes, unit = map(sides, (model.encoder.shape, model.encoder.unit))
+    takes, unit = map(in_words, (model.encoder.shape, model.encoder.unit))
     return name, takes, unit, *(f"{number:.1f}" for number in (*parts, *costs))
-
-
-def sides(shape: Any) -> str:
-    """A shape, or a pair of them, in words."""
-    pair = not isinstance(shape[0], int)
-    return " + ".join(map(sides, shape)) if pair else " x ".join(map(str, shape))

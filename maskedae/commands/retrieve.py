@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     from maskedae.retrieving.collecting import vectors_of
     from maskedae.retrieving.retrieve import retrieve
 
-    parser, began = make_parser("retrieve"), time.monotonic()
+    parser, began = make_parser("retrieve", layers=False), time.monotonic()
     parser.add_argument("--split", choices=["held_out", "train"], default="held_out")
     parser.add_argument("--per_class", type=int, help="samples of a class, at most; by default all")
     parser.add_argument(
@@ -28,8 +28,6 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         parser.print_help()
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    if given(arguments, "--layers") is not None:
-        raise ValueError("films are compared by what the encoder ends with: leave --layers out")
     opened = open_checkpoint(parser, arguments)
     vectors_of(opened.encoder, opened.loaded.name)  # before any film is looked for
     opened, split, source = open_split(opened, arguments)

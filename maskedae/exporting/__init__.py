@@ -1,6 +1,7 @@
 """Models for other libraries, each checked by the library that it is for."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskedae.layouts import State
+from maskedae.pairs import make_signal
 
 Model = Any  # a MaskedAutoencoder, an EncoderOnly or a Classifier, in evaluation mode
 
@@ -25,10 +27,11 @@ class Written(NamedTuple):
 Target = Callable[[Model, Path, str | None], Written]  # model, folder, name of the file if given
 
 
-def sample(model: Model, batch: int = 2) -> Tensor:
-    """A signal to compare with: (B, C, *size)."""
+def sample(model: Model, batch: int = 2) -> Any:
+    """A signal to compare with: (B, C, *size), or a Pair."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, *model.encoder.shape, generator=generator)
+    draw = partial(torch.randn, generator=generator)
+    return make_signal(model.encoder.shape, lambda shape: draw(batch, *shape))
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:

@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 
 from maskedae.exporting import Model, Written, difference, sample
 from maskedae.hub import preprocessor, write_json
+from maskedae.pairs import Pair
 
 
 class Graph(nn.Module):
@@ -48,6 +49,8 @@ def quiet() -> Iterator[None]:
 def trace(model: Model, graph: Graph) -> ExportedProgram:
     """The graph for batches of any length."""
     batch, signal = torch.export.Dim("batch", min=1), sample(model)
+    if isinstance(signal, Pair):
+        raise ValueError("graphs take one signal: --modality=a or v writes that of one of them")
     # Strict: else len(signal) would become the number that it is here.
     with torch.no_grad():
         return torch.export.export(graph, (signal,), dynamic_shapes=({0: batch},), strict=True)

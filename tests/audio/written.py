@@ -98,18 +98,32 @@ def encoded(stream, samples, late=0.0):
     yield from stream.encode(None)
 
 
-def film(path, samples, late=0.0, codec="aac", rate=RATE, pictures_late=0.0, seconds=1.0):
-    """A film with pictures, 10 of them a second, and sound that starts late: -> its path."""
+def film(
+    path,
+    samples,
+    late=0.0,
+    codec="aac",
+    rate=RATE,
+    pictures_late=0.0,
+    seconds=1.0,
+    pictures="mpeg4",
+):
+    """A film with pictures, 10 of them a second, and sound that starts late: -> its path.
+
+    Without samples there is no sound.
+    """
     with av.open(str(path), "w") as container:
-        pictures = container.add_stream("mpeg4", rate=10)
+        pictures = container.add_stream(pictures, rate=10)
         pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
-        sound = container.add_stream(codec, rate, layout=layout(samples))
+        if samples is not None:
+            sound = container.add_stream(codec, rate, layout=layout(samples))
         for number in range(round(10 * seconds)):
             picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
             picture.pts = number + round(10 * pictures_late)
             container.mux(pictures.encode(picture))
         container.mux(pictures.encode(None))
-        fill(container, sound, samples, late)
+        if samples is not None:
+            fill(container, sound, samples, late)
     return str(path)
 
 
