@@ -1,5 +1,6 @@
 """Where pre-training starts, if not from chance: weights of the whole, of a part, of a teacher."""
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -26,9 +27,14 @@ class Teacher(nn.Module):
         return self.model.teach(signal)  # type: ignore[operator]
 
 
+def learns_features(config: Any) -> bool:
+    """Whether a model of that config predicts what a teacher makes of signals."""
+    return getattr(config, "predicts", "signal") == "features"
+
+
 def load_teacher(recipe: Recipe) -> Teacher | None:
     """The teacher that a recipe names, if any. Raises ValueError where it is not of that kind."""
-    learns = getattr(recipe.model, "predicts", "signal") == "features"
+    learns = learns_features(recipe.model)
     if learns != (recipe.teacher is not None):
         raise ValueError(
             f"{recipe.model_name} learns to predict the features of a teacher: --teacher CHECKPOINT"
@@ -49,6 +55,12 @@ def load_teacher(recipe: Recipe) -> Teacher | None:
         raise ValueError(f"{recipe.teacher} holds {loaded.name}, which teaches nothing")
     assert isinstance(loaded.model, Learner)
     return Teacher(loaded.model)
+
+
+def any_teacher(model: Learner, config: Any) -> Teacher | None:
+    """Another of its own kind for a model that learns from a teacher, to see what that costs."""
+    learns = learns_features(config) and hasattr(model, "teach")
+    return Teacher(deepcopy(model)) if learns else None
 
 
 def begin(model: Learner, recipe: Recipe) -> str:

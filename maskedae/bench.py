@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from maskedae.attention import set_kernel
+from maskedae.beginning import any_teacher
 from maskedae.flops import count
-from maskedae.learner import Learner
+from maskedae.learner import Learner, Output
 from maskedae.loading import Batch, Samples, training_loader
 from maskedae.pairs import count_values, make_signal
 from maskedae.pretraining import Pretraining
@@ -90,7 +91,12 @@ def flops(recipe: Recipe) -> tuple[int, int]:
         signal = make_signal(recipe.model.shape, lambda shape: torch.empty(1, *shape))
     set_kernel(model, "eager")  # its products the counter sees
     mask = model.draw_mask(1, noise=torch.rand(1, model.noise_size))
-    return count(lambda: model(signal, mask)), count(lambda: model(signal, mask).loss.backward())
+    teacher = any_teacher(model, recipe.model)
+
+    def work() -> Output:
+        return model(signal, mask, **({} if teacher is None else {"taught": teacher(signal)}))
+
+    return count(work), count(lambda: work().loss.backward())
 
 
 def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -121,7 +127,8 @@ class Bench:
         set_checkpointing(model, self.train.checkpointing)
         set_drop_path(model.encoder, recipe.train.drop_path)
         suit(model, recipe.data)
-        self.task = Pretraining(model, recipe.data)
+        teacher = any_teacher(model, recipe.model)
+        self.task = Pretraining(model, recipe.data, teacher=teacher and teacher.to(self.device))
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
         rooted = getattr(recipe.data, "root", None)

@@ -149,10 +149,10 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     data, shape = recipe.data, recipe.model.shape
     source = data.source("train", shape, augment=True)
     assert source is not None
+    teacher = load_teacher(recipe)
     model, begun = make_learner(recipe, launch)
     bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
     workers = share_of_cores(recipe.train, accelerator.num_processes)
-    teacher = load_teacher(recipe)
     if teacher is not None:
         suit(teacher, data)
         teacher = accelerator.prepare_model(teacher, evaluation_mode=True)

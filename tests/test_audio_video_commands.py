@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 import maskedae
-from maskedae import create_model
+from maskedae import create_model, pretraining
 from maskedae.cli import main
 from maskedae.datasets.films.films import open_film
 from maskedae.datasets.films.writing import write_film
@@ -26,11 +26,20 @@ BRIEF = ["--train.epochs=2", "--train.warmup_epochs=1", "--train.batch_size=4"]
 BRIEF += ["--train.workers=0", "--train.trackers=[]"]
 STAGE1, STAGE2 = ("pretrain", "mavil_tiny_64px"), ("pretrain", "mavil_tiny_64px_stage2")
 TUNING = ("finetune", "finetune_tiny_audio_video")
+LACKING = ("cross-0000.mp4", "disc-0001.wav", "cross-0010.mp4", "disc-0011.wav")
 HEARD = ("original", "masked", "imagined", "completed")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """One row of every picture that is drawn on the way, for the sake of time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "PICTURES", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(quick, tmp_path_factory):
     """Films of five shapes that one hears, and a model that was trained on them."""
     folder = tmp_path_factory.mktemp("place")
     write_scenes(folder / "films", train=10, held_out=5)
@@ -65,7 +74,9 @@ def uneven(place):
     folder = place / "uneven"
     shutil.copytree(place / "films", folder)
     for split in ("train", "val"):
-        (film,) = (folder / split / "cross").glob(f"cross-{'0000' if split == 'train' else '0010'}*")
+        (film,) = (folder / split / "cross").glob(
+            f"cross-{'0000' if split == 'train' else '0010'}*"
+        )
         write_film(film, frames(scene(0)), RATE)
         (film,) = (folder / split / "disc").glob(f"disc-{'0001' if split == 'train' else '0011'}*")
         film.unlink()
@@ -169,11 +180,17 @@ def test_iterations(place, tmp_path, capsys):
             ["--teacher", "RUN", "--model.audio_size=[64, 32]"],
             "for signals of ((1, 48, 32), (3, 4, 16, 16)), the model of 32 for ((1, 64, 32), ",
         ),
-        (STAGE2, [], "there is none: --teacher CHECKPOINT"),
+        (STAGE2, [], "learns to predict the features of a teacher: --teacher CHECKPOINT"),
+        (STAGE2, ["--init", "none"], "of a teacher: --teacher CHECKPOINT"),
         (STAGE2, ["--teacher", "nowhere"], "nowhere does not exist"),
         (STAGE2, ["--iterations", "2"], "needs what the first student learns from: --teacher RUN"),
         (STAGE2, ["--teacher", "RUN", "--iterations", "0"], "1 or more would fit"),
-        (STAGE2, ["--teacher", "RUN", "--model.modality=a"], "--model.predicts=features"),
+        (
+            STAGE2,
+            ["--teacher", "RUN", "--model.modality=a"],
+            "of 32 for (1, 48, 32): the same",
+        ),
+        (STAGE1, ["--init", "RUN", "--model.modality=a"], "does not fill the encoder"),
         (STAGE1, ["--teacher", "RUN"], "the model predicts signals: take a recipe of the second"),
         (STAGE1, ["--init", "teacher"], "init names the teacher, and there is none"),
         (STAGE1, ["--init", "HIERA"], "has no blocks for sound or pictures"),
@@ -202,18 +219,16 @@ def test_what_does_not_fit_is_told(place, tmp_path, capsys, stage, options, word
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("mae_vit_tiny_patch16", {"size": (16, 16), "patch": (8, 8)}, ["video: ", "audio: "]),
-        ("audiomae_vit_base_patch16", {"size": (48, 32), "patch": (16, 16)}, ["audio: "]),
+        ("mae_vit_tiny_patch16", {"size": (16, 16), "patch": (8, 8)}, ["video", "audio"]),
+        ("audiomae_vit_base_patch16", {"size": (48, 32), "patch": (16, 16)}, ["audio"]),
         (
             "mae_st_vit_base_patch16",
-            {"size": (4, 16, 16), "patch": (2, 8, 8), "predicted_frames": None},
-            ["video: "],
+            {"size": (4, 16, 16), "patch": (2, 8, 8)},
+            ["video"],
         ),
     ],
 )
 def test_from_models_of_one_kind(place, tmp_path, capsys, name, settings, words):
-    known = vars(maskedae.zoo.model_config(name))
-    settings = {key: value for key, value in settings.items() if key in known}
     model = create_model(name, **settings, width=32, depth=2, heads=2)
     model.save_pretrained(tmp_path / "one")
     command = [*STAGE1, "--data.root", str(place / "films"), "--out", str(tmp_path / "run")]
@@ -221,9 +236,7 @@ def test_from_models_of_one_kind(place, tmp_path, capsys, name, settings, words)
     assert main([*command, "--init", str(tmp_path / "one")]) == 0
     said = capsys.readouterr().out
     found = [line for line in said.splitlines() if line.startswith("init") and "inherited" in line]
-    assert [f"{word}" in line for word, line in zip(words, found, strict=False)] == [True] * len(
-        words
-    )
+    assert all(any(f" {side}: " in line for line in found) for side in words)
     assert "start as the last block" in said
 
 
@@ -346,7 +359,7 @@ def test_no_figure_replaces_what_it_shows(place, tmp_path, capsys):
 
 
 def test_films_are_reconstructed_and_heard(place, tmp_path, capsys):
-    files = [str(place / "films/val"), "--most", "2"]
+    files = [str(place / "films/val"), "--most", "2", "--mask_ratio=[0.3, 0.6]"]
     assert main(["reconstruct", str(place / "run"), *files, "--out", str(tmp_path / "a.png")]) == 0
     said = capsys.readouterr().out
     names = {"a.png", "a.mp4", *(f"a-{column}.wav" for column in HEARD)}
@@ -358,7 +371,7 @@ def test_films_are_reconstructed_and_heard(place, tmp_path, capsys):
         assert rate == 16000 and np.isfinite(wave).all() and wave.any()
     with Image.open(tmp_path / "a.png") as several:
         tall = several.height
-    ratio = ["--mask_ratio", "0.5", "--out", str(tmp_path / "a.png")]
+    ratio = ["--mask_ratio=0.5", "--out", str(tmp_path / "a.png")]
     assert main(["reconstruct", str(place / "run"), *files, *ratio]) == 0
     with Image.open(tmp_path / "a.png") as one:
         assert one.height < tall
@@ -436,66 +449,84 @@ def test_graphs_are_of_one_kind(place, tuned, tmp_path, capsys):
 
 
 def test_models_and_recipes_are_listed(capsys):
-    assert main(["models", "mavil_vit_*"]) == 0
+    assert main(["models", "mavil_vit_small"]) == 0
     said = capsys.readouterr().out
-    assert all(f"mavil_vit_{size}" in said for size in ("small", "base", "large"))
     assert "1024 x 128" in said and "8 x 224 x 224" in said
     assert main(["recipes"]) == 0
     assert "mavil_vit_base_audioset_stage2" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("options", [[], ["--model.predicts=features"], ["--model.modality=v"]])
-def test_speed_is_measured(place, tmp_path, options):
+@pytest.mark.parametrize(
+    ("options", "factor"),
+    [([], 2.5), (["--model.predicts=features"], 1.5), (["--model.modality=v"], 2.5)],
+)
+def test_speed_is_measured(place, tmp_path, options, factor):
     facts = tmp_path / "facts.json"
     command = ["bench", "mavil_tiny_64px", *TINY, "--batch", "2", "--steps", "1", *options]
     assert main([*command, "--json", str(facts)]) == 0
     node = json.loads(facts.read_text())
-    assert node["training_flops"] > 2 * node["forward_flops"] > 0
+    assert node["training_flops"] > factor * node["forward_flops"] > 0
 
 
 def test_the_doctor_looks_at_films_with_sound(uneven, capsys):
     status = main(["doctor", str(uneven), "--fresh", "--workers", "1"])
     said = capsys.readouterr().out
-    assert "13 can be read" in said or "15 can be read" in said, said
-    assert status in (0, 1)
+    assert "film: 13 can be read" in said and status == 0, said
 
 
-@pytest.mark.parametrize("missing", ["keep", "skip"])
-def test_what_lacks_sound_or_pictures(place, uneven, tmp_path, capsys, missing):
-    run, root = tmp_path / "run", ["--data.root", str(uneven), "--data.max_bad_share=0.5"]
-    data = [*root, f"--data.missing={missing}"]
-    assert main([*STAGE1, *data, *TINY, *BRIEF, "--out", str(run)]) == 0
-    assert all(np.isfinite(row.get("loss", 0)) for row in rows(run))
-    skipped = (run / "skipped.jsonl").read_text().splitlines()
-    names = {json.loads(line)["file"].rpartition("/")[2] for line in skipped}
-    lacking = {"cross-0000.mp4", "disc-0001.wav", "cross-0010.mp4", "disc-0011.wav"}
-    assert names == (lacking if missing == "skip" else set())
-    students = [*STAGE2, *data, *TINY, *BRIEF, "--teacher", str(run)]
+def lacked(run):
+    """Names of the files that a run left out."""
+    lines = (run / "skipped.jsonl").read_text().splitlines()
+    return {json.loads(line)["file"].rpartition("/")[2] for line in lines}
+
+
+def test_what_lacks_sound_or_pictures_is_learned_from(place, uneven, tmp_path, capsys):
+    run, data = tmp_path / "run", ["--data.root", str(uneven), "--data.max_bad_share=0.5"]
+    once = [*BRIEF, "--train.epochs=1", "--train.warmup_epochs=0", "--data.mels=32"]
+    assert main([*STAGE1, *data, *TINY, *once, "--out", str(run)]) == 0
+    students = [*STAGE2, *data, *TINY, *once, "--teacher", str(run)]
     assert main([*students, "--out", str(tmp_path / "student")]) == 0
-    assert all(np.isfinite(row.get("loss", 0)) for row in rows(tmp_path / "student"))
-    capsys.readouterr()
-    tuning = [*TUNING, "--init", str(run), *data, "--data.mels=32", *BRIEF]
-    tuning += ["--finetune.mixup=0.8", "--out", str(tmp_path / "tuned")]
-    assert main(tuning) == 0
-    assert all(np.isfinite(row.get("loss", 0)) for row in rows(tmp_path / "tuned"))
+    tuning = [*TUNING, "--init", str(run), *data, *once, "--finetune.mixup=0.8"]
+    assert main([*tuning, "--out", str(tmp_path / "tuned")]) == 0
+    for name in ("run", "student", "tuned"):
+        steps = [row for row in rows(tmp_path / name) if "loss" in row]
+        assert steps and all(np.isfinite(row["loss"]) for row in steps)
+        assert not lacked(tmp_path / name) & {"cross-0000.mp4", "disc-0001.wav"}
     assert main(["evaluate", str(tmp_path / "tuned"), "--out", str(tmp_path / "scores")]) == 0
-    scored = json.loads((tmp_path / "scores/scores.json").read_text())["samples"]
-    assert scored == (5 if missing == "keep" else 3)
+    assert json.loads((tmp_path / "scores/scores.json").read_text())["samples"] == 5
+    files = [str(uneven / "val"), "--out", str(tmp_path / "figure/a.mp4")]
+    assert main(["reconstruct", str(run), *files]) == 0
     capsys.readouterr()
     found = ["retrieve", str(run), "--out", str(tmp_path / "found"), "--workers", "0"]
     assert main(found) == 0
     said = capsys.readouterr().out
-    assert "3 of 5 samples scored" in said and "cross-0010.mp4" in said and "disc-0011.wav" in said
+    assert "3 of 5 samples scored" in said and all(name in said for name in LACKING[2:])
     probe = ["probe", str(run), *data, "--out", str(tmp_path / "probe"), "--workers", "0"]
     assert main([*probe, "--seeds", "1", "--shots", "1"]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in lacking) and "nan" not in said
-    files = [str(uneven / "val"), "--out", str(tmp_path / "figure/a.mp4")]
-    assert main(["reconstruct", str(run), *files]) == 0
+    assert all(name in said for name in LACKING) and "nan" not in said
     out = tmp_path / "features.parquet"
     assert main(["embed", str(run), *data, "--out", str(out)]) == 0
-    values = np.array(pq.read_table(out).column("block2_mean").to_pylist(), float)
-    assert len(values) == (15 if missing == "keep" else 11)
-    absent = np.isnan(values.reshape(len(values), 2, -1))
-    assert absent.sum(axis=(1, 2)).astype(bool).sum() == (4 if missing == "keep" else 0)
-    assert not absent.all(axis=(1, 2)).any()
+    table = pq.read_table(out)
+    vectors = zip(
+        table.column("path").to_pylist(), table.column("block2_mean").to_pylist(), strict=True
+    )
+    for path, vector in vectors:
+        absent = np.isnan(np.array(vector, float).reshape(2, -1)).all(axis=1)
+        name = path.rpartition("/")[2]
+        assert absent.tolist() == [
+            name in LACKING and ".mp4" in name,
+            name in LACKING and ".wav" in name,
+        ]
+
+
+def test_what_lacks_sound_or_pictures_is_left_out_if_asked(uneven, tmp_path, capsys):
+    run, data = tmp_path / "run", ["--data.root", str(uneven), "--data.missing=skip"]
+    data += ["--data.max_bad_share=0.5"]
+    assert main([*STAGE1, *data, *TINY, *BRIEF, "--out", str(run)]) == 0
+    assert lacked(run) == set(LACKING)
+    out = tmp_path / "features.parquet"
+    assert main(["embed", str(run), *data, "--out", str(out)]) == 0
+    assert "4 samples skipped" in capsys.readouterr().out
+    vectors = np.array(pq.read_table(out).column("block2_mean").to_pylist())
+    assert len(vectors) == 11 and np.isfinite(vectors).all()

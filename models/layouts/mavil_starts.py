@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from maskedae.attention import attentions
 from maskedae.audio_video import AudioVideoEncoder
+from maskedae.beginning import adopt as adopt_whole
 from maskedae.codes import resample
 from maskedae.encoder import Encoder
 from maskedae.fitting import adapt_channels, adapt_patch
@@ -25,6 +26,8 @@ def inherit(model: Any, donor: Any) -> list[str]:
     colours for sound. Blocks where both meet start as the last block. Raises ValueError for blocks
     of another build.
     """
+    if not isinstance(model.encoder, AudioVideoEncoder):
+        return adopt_whole(model, donor)
     theirs = donor.model.encoder
     decoder = getattr(donor.model, "decoder", None) if isinstance(donor.model, Learner) else None
     if isinstance(theirs, AudioVideoEncoder):
