@@ -4,11 +4,21 @@ Every process computes the whole loss, so nothing but values travels between the
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What a contrast counts, and how sharply it tells apart."""
+
+    weight: float
+    temperature: float
+    symmetric: bool = True  # else only which sound belongs to given pictures
 
 
 def info_nce(

@@ -10,6 +10,22 @@ from maskedae.positions import FixedPositions
 from maskedae.transformer import Tower, init_linear
 
 
+class Decoders(nn.ModuleDict):
+    """A decoder of sound and one of pictures, neither of which sees what the other decodes."""
+
+    def forward(self, tokens: Both, masks: Masks, _: Both | None = None) -> Both:
+        """Predict what is hidden: 2 x (B, 1 + V, D) -> 2 x (B, M, P)."""
+        return self["audio"](tokens[0], masks[0]), self["video"](tokens[1], masks[1])
+
+    def imagine(self, tokens: Both, masks: Masks, _: Both | None = None) -> Both:
+        """Predict all patches, in the order of the grids: 2 x (B, N, P)."""
+        audio, video = (
+            self[name].imagine(x, mask)  # type: ignore[operator]
+            for name, x, mask in zip(("audio", "video"), tokens, masks, strict=True)
+        )
+        return audio, video
+
+
 class JointDecoder(nn.Module):
     """Decode the tokens of sound and of pictures as one sequence (arXiv:2210.07839, section 2.3).
 

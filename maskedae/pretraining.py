@@ -119,6 +119,7 @@ class Pretraining:
             return {}, found.skipped
         ways = [measure(places) for places in both_ways(*found.vectors[""])]
         scores = {f"recall{k}": (ways[0].at[k] + ways[1].at[k]) / 2 for k in ways[0].at}
+        scores["median_rank"] = (ways[0].median + ways[1].median) / 2
         return scores, found.skipped
 
 

@@ -8,8 +8,10 @@ from einops import rearrange
 
 from maskedae.attention import set_kernel
 from maskedae.audio_video import AudioVideoEncoder
+from maskedae.audio_video_autoencoder import AudioVideoAutoencoder
 from maskedae.autoencoder import MaskedAutoencoder
 from maskedae.codes import sincos
+from maskedae.contrast import Contrast
 from maskedae.decoder import Decoder
 from maskedae.joint import JointBlocks
 from maskedae.joint_decoder import JointDecoder
@@ -17,7 +19,6 @@ from maskedae.layouts import State
 from maskedae.learner import Learner
 from maskedae.masking import Masker, RandomMasker
 from maskedae.models.layouts.cav_mae_starts import inherit as inherit
-from maskedae.models.mavil import AudioVideoAutoencoder, Contrast
 from maskedae.pairs import PairMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions

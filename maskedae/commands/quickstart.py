@@ -1,4 +1,4 @@
-"""maskedae quickstart [image | video | audio] [--model mae | hiera] [--out DIR]."""
+"""maskedae quickstart [image | video | audio | av] [--model mae | hiera] [--out DIR]."""
 
 import argparse
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from maskedae import miniature
 from maskedae.commands.pretrain import main as pretrain
 from maskedae.datasets import digits, tones
 from maskedae.runs import Run
@@ -53,20 +54,37 @@ def report(out: Path, data: Path, noun: str, seconds: float) -> str:
     )
 
 
+def ablate(out: Path) -> int:
+    """Learn from films with sound, one objective after the other; return the exit status."""
+    if out.exists():
+        raise ValueError(f"{out} exists; another --out keeps it")
+    began, last = time.monotonic(), out / miniature.STEPS[-1].folder
+    status = miniature.run_ablation(out, pretrain)
+    if status == 0:
+        print(
+            f"{time.monotonic() - began:.0f} s\n"
+            f"what it imagines: {out / miniature.STEPS[2].folder / 'pictures'}\n"
+            f"what it finds:    maskedae retrieve {last} --out {out / 'retrieve'}"
+        )
+    return status
+
+
 def main(arguments: list[str]) -> int:
     """Pre-train a small model on data that are at hand, and show what it learned."""
     parser = argparse.ArgumentParser(prog="maskedae quickstart", description=main.__doc__)
     parser.add_argument(
-        "kind", choices=KINDS, nargs="?", default="image", help="image, video or audio"
+        "kind", choices=[*KINDS, "av"], nargs="?", default="image", help="av: sound and picture"
     )
     parser.add_argument(
         "--model", choices=("mae", "hiera"), default="mae", help="hiera learns from pictures"
     )
     parser.add_argument("--out", type=Path, help="run folder; the next free runs/quickstart")
     options = parser.parse_args(arguments)
-    kind = KINDS[options.kind]
     if options.model == "hiera" and options.kind != "image":
         raise ValueError(f"--model hiera learns from pictures only: leave out {options.kind}")
+    if options.kind == "av":
+        return ablate(options.out or free(Path("runs") / miniature.RECIPE))
+    kind = KINDS[options.kind]
     recipe = HIERA if options.model == "hiera" else kind.recipe
     out: Path = options.out or free(Path("runs") / recipe)
     began = time.monotonic()
