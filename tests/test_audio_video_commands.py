@@ -508,10 +508,8 @@ def test_what_lacks_sound_or_pictures_is_learned_from(place, uneven, tmp_path, c
     out = tmp_path / "features.parquet"
     assert main(["embed", str(run), *data, "--out", str(out)]) == 0
     table = pq.read_table(out)
-    vectors = zip(
-        table.column("path").to_pylist(), table.column("block2_mean").to_pylist(), strict=True
-    )
-    for path, vector in vectors:
+    names, vectors = (table.column(name).to_pylist() for name in ("path", "block2_mean"))
+    for path, vector in zip(names, vectors, strict=True):
         absent = np.isnan(np.array(vector, float).reshape(2, -1)).all(axis=1)
         name = path.rpartition("/")[2]
         assert absent.tolist() == [

@@ -13,6 +13,7 @@ from maskedae.finetuning.auditing import audit
 from maskedae.finetuning.mixing import Mixing
 from maskedae.finetuning.objectives import answers_of, guess, loss, measure
 from maskedae.finetuning.pictures import class_accuracies, confusion, draw_answers
+from maskedae.pairs import Pair
 
 THREE = Answers("class", ("a", "b", "c"))
 MANY = Answers("classes", ("a", "b", "c"))
@@ -88,6 +89,33 @@ def test_mixing(mixup, cutmix, size):
         assert shares.equal(torch.cat([part[1] for part in parts]))
     assert kinds == ({True, False} if mixup and cutmix else {True} if cutmix else {False})
     assert False in lone
+
+
+@pytest.mark.parametrize("garbage", [1e9, torch.nan])
+def test_pairs_are_mixed_where_both_lack_nothing(garbage):
+    heard = torch.tensor([True, True, False, True, True, True])
+    seen = torch.tensor([True, True, True, True, True, False])
+    audio = torch.arange(6.0).view(6, 1, 1).expand(6, 1, 9).clone()
+    video = torch.arange(6).view(6, 1, 1, 1, 1).expand(6, 3, 2, 4, 4).to(torch.uint8)
+    audio[~heard] = garbage
+    labels, seeds = torch.tensor([0, 1, 2, 0, 1, 2]), [1, 2, 3]
+    pair = Pair(audio, video, heard, seen)
+    mixed, shares = Mixing(THREE, 0.8, 0)(pair, labels, seeds)
+    # Of the first two, sound, pictures and labels are mixed alike.
+    share = shares[0, 0]
+    assert 0 < share < 1 and shares[:2].sum(dim=1).tolist() == [1, 1]
+    for part in (mixed.audio, mixed.video):
+        expected = torch.stack([1 - share, share]).view(2, *[1] * (part.ndim - 1))
+        assert_close(part[:2], expected.expand_as(part[:2]))
+    # Of the others one lacks something, and both stay what they are.
+    for part, whole in ((mixed.audio, audio), (mixed.video, video)):
+        assert_close(part[2:], whole[2:].float(), equal_nan=True)
+    assert shares[2:].equal(F.one_hot(labels[2:], 3).float())
+    assert mixed.heard.equal(heard) and mixed.seen.equal(seen)
+    # A sample's numbers do not depend on how the batch is divided.
+    part, own = Mixing(THREE, 0.8, 0)(pair[:2], labels[:2], seeds[:1])
+    assert part.audio.equal(mixed.audio[:2]) and own.equal(shares[:2])
+    assert Mixing(THREE, 0, 0)(pair, labels, seeds)[0] is pair
 
 
 def test_mixing_nothing_and_other_labels():

@@ -1,0 +1,130 @@
+"""What pre-training starts from, and what it learns from besides signals."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from maskedae import create_model
+from maskedae.beginning import Teacher, adopt, any_teacher, begin, load_teacher
+from maskedae.recipe import Recipe
+from maskedae.settings import Train
+from maskedae.weights import load_with_report
+from maskedae.zoo import model_config
+
+sys.path.append(str(Path(__file__).parent))
+from pairing import TINY, mavil, pair  # noqa: E402
+
+NAME, IMAGE = "mavil_vit_base", "mae_vit_tiny_patch16"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes a model, and returns where."""
+
+    def write(model):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        model.save_pretrained(folder)
+        return str(folder)
+
+    return write
+
+
+def recipe(teacher=None, begin=(), name=NAME, **settings):
+    tiny = TINY if name == NAME else {}
+    config = model_config(name, **{**tiny, **settings})
+    return Recipe(name, config, None, Train(), begin=tuple(begin), teacher=teacher)
+
+
+def test_a_teacher_is_frozen_and_tells_what_it_told(saved):
+    model = mavil()
+    teacher = load_teacher(recipe(saved(model), predicts="features"))
+    assert not any(p.requires_grad for p in teacher.parameters()) and not teacher.model.training
+    signal = pair()
+    for found, expected in zip(teacher(signal), model.eval().teach(signal), strict=True):
+        assert_close(found, expected)
+        assert not found.requires_grad
+
+
+def test_no_teacher_where_signals_are_predicted():
+    assert load_teacher(recipe()) is None
+    assert load_teacher(recipe(name=IMAGE)) is None
+
+
+def test_teachers_of_another_kind_are_refused(saved):
+    place = saved(mavil())
+    for wrong, words in (
+        (recipe(predicts="features"), "--teacher CHECKPOINT"),
+        (recipe(place), "--model.predicts=features"),
+        (recipe(place, name=IMAGE), "--model.predicts=features"),
+        (recipe(place, predicts="features", width=96), "of width 48 .* the model of 96"),
+        (recipe(place, predicts="features", video_size=(4, 32, 16)), "the same would fit"),
+        (recipe(saved(mavil(modality="a")), predicts="features"), "the same would fit"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            load_teacher(wrong)
+    alone = recipe(saved(mavil(modality="a")), predicts="features", modality="a")
+    with pytest.raises(ValueError, match="which teaches nothing"):
+        load_teacher(alone)
+
+
+def test_any_teacher_is_one_of_the_same_build():
+    model = mavil(predicts="features")
+    teacher = any_teacher(model, model_config(NAME, predicts="features"))
+    assert isinstance(teacher, Teacher) and teacher.model is not model
+    assert all(p.requires_grad for p in model.encoder.fusion.parameters())
+    assert any_teacher(mavil(), model_config(NAME)) is None
+    alone = {"predicts": "features", "modality": "v"}
+    assert any_teacher(mavil(**alone), model_config(NAME, **alone)) is None
+
+
+def test_several_in_turn(saved, tiny):
+    tiny = {**tiny, "width": 48, "depth": 2, "heads": 4}
+    still, whole = create_model(IMAGE, **tiny), mavil()
+    places = [saved(still), saved(whole)]
+    model = mavil(predicts="features")
+    said = begin(model, recipe(places[1], [places[0], "teacher"], predicts="features"))
+    lines = said.splitlines()
+    assert lines[0] == f"teacher   {places[1]}"
+    assert lines[1].startswith(f"init      {places[0]}: ")
+    assert lines[-1].startswith("init      teacher: ")
+    assert_close(model.encoder.state_dict(), whole.encoder.state_dict())  # the last one's
+    begin(model, recipe(None, [places[0]]))
+    kernel = model.encoder.video.embed.weight
+    assert_close(kernel[:, :, 0], still.encoder.embed.weight)
+
+
+def test_from_chance_and_from_a_teacher_that_there_is_not():
+    model = mavil()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert begin(model, recipe(begin=["none"])) == "" == begin(model, recipe())
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    with pytest.raises(ValueError, match="--teacher CHECKPOINT"):
+        begin(model, recipe(begin=["teacher"]))
+
+
+def test_of_the_same_system_the_whole_encoder_is_adopted(saved, tiny):
+    donor = load_with_report(saved(create_model(IMAGE, **tiny)))
+    model = create_model(IMAGE, **{**tiny, "decoder_width": 24})
+    (note,) = adopt(model, donor)
+    assert f"of {len(model.state_dict())} tensors of {IMAGE}" in note
+    for name, value in model.encoder.state_dict().items():
+        assert value.equal(donor.model.encoder.state_dict()[name])
+    other = create_model(IMAGE, **{**tiny, "depth": tiny["depth"] + 1})
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(ValueError, match="does not fill the encoder: encoder.blocks"):
+        adopt(other, donor)
+    assert all(value.equal(before[name]) for name, value in other.state_dict().items())
+
+
+def test_one_kind_alone_starts_from_its_like(saved):
+    donor = mavil(modality="a")
+    model = mavil(modality="a")
+    begin(model, recipe(begin=[saved(donor)], modality="a"))
+    signal = torch.randn(2, 1, 64, 32)
+    with torch.no_grad():
+        assert model.encoder(signal).equal(donor.encoder(signal))
+    with pytest.raises(ValueError, match="does not fill the encoder"):
+        begin(model, recipe(begin=[saved(mavil())], modality="a"))
