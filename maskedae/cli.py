@@ -39,6 +39,15 @@ def usage() -> str:
     )
 
 
+def take_leave() -> None:
+    """Let go of the other processes that took part in a command, if any did."""
+    if "torch" in sys.modules:
+        import torch.distributed as dist
+
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status. What a user can mend is told without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -57,7 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     command: Callable[[list[str]], int] = import_module(f"maskedae.commands.{name}").main
     try:
-        return command(rest)
+        status = command(rest)
+        take_leave()
+        return status
     except KeyboardInterrupt:
         print(f"maskedae {name}: interrupted; what is whole was kept", file=sys.stderr)
         return 130

@@ -97,5 +97,6 @@ def run_training(
     curves = {"tensorboard": {"purge_step": trainer.step}}
     accelerator.init_trackers("curves", init_kwargs=curves)
     finished = trainer.train()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # processes stay together: another training may follow
+        tracker.finish()
     return finished

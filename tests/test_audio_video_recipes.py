@@ -53,7 +53,7 @@ def test_stages_of_the_paper():
 @pytest.mark.parametrize("name", STUDENTS)
 def test_a_student_differs_in_what_it_predicts_alone(name):
     first, second = (
-        recipe_of(name.removesuffix("_stage2").replace("quickstart_av", "quickstart_av")),
+        recipe_of(name.removesuffix("_stage2")),
         recipe_of(name),
     )
     assert second.model.predicts == "features"

@@ -1,5 +1,6 @@
 """maskedae pretrain RECIPE [--data.root DIR] [--out DIR] [--resume] [--a.b=c]."""
 
+import os
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -54,13 +55,15 @@ def each_iteration(parser: ArgumentParser, path: Path, rest: list[str], settings
         raise ValueError("--iterations needs what the first student learns from: --teacher RUN")
     if Run(out).exists:
         raise ValueError(f"{out} holds a run of its own; iterations need another --out")
-    teacher = settings.teacher
+    teacher, main_process = settings.teacher, os.environ.get("RANK", "0") == "0"
     for number in range(1, count + 1):
         folder = folder_of(out, number)
-        print(f"\niteration {number} of {count}, in {folder}, from {teacher}", flush=True)
+        if main_process:
+            print(f"\niteration {number} of {count}, in {folder}, from {teacher}", flush=True)
         one = parse(parser, path, [*rest, "--teacher", str(teacher), "--out", str(folder)])
         if not train(parser, one, "pretrain"):
-            print("stopped and saved; to go on, give the same command with --resume")
+            if main_process:
+                print("stopped and saved; to go on, give the same command with --resume")
             return 0
         teacher = folder
     return 0
