@@ -205,6 +205,15 @@ def test_a_classifier_sees_the_mean_of_all_patches_there_are():
     assert not neither.isnan().any()
 
 
+def test_what_diverged_gives_no_answer():
+    model, signal = classifier(), samples((1, 0), (1, 1))
+    encoder = model.encoder
+    x, there = encoder.forward_features(signal), encoder.there(signal)
+    assert encoder.forward_head(x, there=there).isfinite().all()
+    x[0, 3, 5] = math.nan
+    assert encoder.forward_head(x, there=there).isnan().tolist() == [[True] * 3, [False] * 3]
+
+
 def test_every_weight_of_a_classifier_learns():
     model = classifier(dropout=0.2).train()
     signal = samples((1, 0), (1, 1), fill=math.nan)
