@@ -43,6 +43,11 @@ class AudioVideoEncoder(Encoder):
         self.norm = self.last_norm()
         self.head = JointHead(self.num_features)
         self.lacking = True  # whether a sample may lack sound or pictures
+        deepest = audio.depth + fusion.depth - 1  # rates of dropped paths grow up to there
+        for part in self.parts:
+            part.blocks.span = 0.0, (part.depth - 1) / deepest
+        for blocks in fusion.stacks:
+            blocks.span = audio.depth / deepest, 1.0
 
     @property
     def parts(self) -> tuple[VisionTransformer, VisionTransformer]:
@@ -145,9 +150,9 @@ class AudioVideoEncoder(Encoder):
         second = first + 2 * self.video.depth
         return noise[:, : 2 * self.depth].tensor_split([first, second], dim=1)
 
-    def _filled(self, signal: Pair) -> list[Tensor]:
+    def _filled(self, signal: Pair) -> Sequence[Tensor]:
         """Signals with zeros for what is not there, which may be anything."""
-        return filled(signal) if self.lacking else sides(signal)
+        return filled(sides(signal), signal) if self.lacking else sides(signal)
 
     def _blank(self, tokens: Both, signal: Pair) -> Both:
         return blanked(tokens, signal) if self.lacking else tokens
