@@ -316,6 +316,23 @@ def test_it_starts_from_an_image_mae(tmp_path):
     assert other.decoder.heads[0].bias.equal(model.decoder.heads[0].bias)
 
 
+def test_it_does_not_start_from_others(tmp_path):
+    sizes = {k: v for k, v in TINY.items() if not k.startswith(("audio", "video"))}
+    sounds = create_model(
+        "audiomae_vit_base_patch16", size=(64, 32), patch=(8, 8), **sizes | {"depth": 3}
+    )
+    mavil = create_model("mavil_vit_base", **{**TINY, **FRAME})
+    for other, words in (
+        (sounds, r"would fit, and the file holds audiomae_\w+ of \(48, 3, 4\) for sounds"),
+        (cav(modality="a"), "cav_mae_vit_base of .* for sounds"),
+        (cav(modality="v"), "cav_mae_vit_base of .* for clips"),
+        (mavil, "meet in other ways in the mavil_vit_base of the file"),
+        (cav(depth=3), r"are \(48, 3, 4\) in the file and \(48, 2, 4\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            inherit(cav(), load_with_report(saved(other, tmp_path)))
+
+
 def test_another_size_keeps_marks(tmp_path):
     model = shaken(cav())
     path = saved(model, tmp_path)
