@@ -43,7 +43,7 @@ def inherit(model: Any, donor: Any) -> list[str]:
         notes += adopt(mine, told_of(mine, theirs), name)
         notes += _decoder(model.decoder[name], decoder, mine, theirs, name)
     last = theirs.blocks[-1].state_dict()
-    fusion = model.encoder.fusion
+    fusion: Any = model.encoder.fusion
     bottleneck = isinstance(fusion, BottleneckBlocks)
     for blocks in (fusion.audio, fusion.video) if bottleneck else (fusion.blocks,):
         for block in blocks:
