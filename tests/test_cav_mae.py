@@ -74,6 +74,8 @@ def test_every_weight_gets_a_finite_gradient(weight, present):
     model = cav(inter_weight=weight)
     found = gradients(model, model(samples(*present, fill=math.nan)).loss)
     assert all(grad.isfinite().all() for grad in found.values())
+    if present == ((1, 1), (1, 1)):  # then everything learns
+        assert [name for name, grad in found.items() if not grad.any()] == []
     for name in ("encoder.audio.norm.weight", "encoder.fusion.norms.1.0.1.bias"):
         assert (name in found) == (weight > 0)
 

@@ -31,7 +31,7 @@ STAGES = ("signal", "features")
 
 def taught(model, signal):
     """What stage 2 is told; nothing in stage 1."""
-    return None if model.targets else mavil().teach(signal)
+    return None if model.targets else mavil(depth=1).teach(signal)
 
 
 @pytest.mark.parametrize("settings", [{}, {"normalize_target": False}, {"fusion": "bottleneck"}])
@@ -76,6 +76,8 @@ def test_every_weight_gets_a_finite_gradient(fusion, predicts, weight, present):
     out = model(signal, taught=taught(model, signal))
     found = gradients(model, out.loss)
     assert all(grad.isfinite().all() for grad in found.values())
+    if present == ((1, 1), (1, 1)):  # then everything learns
+        assert [name for name, grad in found.items() if not grad.any()] == []
     assert ("encoder.audio.norm.weight" in found) == (weight > 0)
 
 
@@ -206,14 +208,20 @@ def test_a_batch_can_be_overfitted(fusion):
     assert all(out.metrics[name] < 0.6 * first[name] for name in ("audio", "video", "inter"))
 
 
-@pytest.mark.parametrize("lacking", [True, False])
-def test_it_compiles_as_one_graph(lacking):
-    model = mavil(depth=1, fusion_depth=1).eval()
-    signal = pair((1, 1), (1, 1 - lacking))
+@pytest.mark.parametrize(("lacking", "stage"), [(True, "features"), (False, "signal")])
+def test_it_compiles_as_one_graph(lacking, stage):
+    model, signal = mavil(depth=1, predicts=stage), pair((1, 1), (1, 1 - lacking))
+    set_drop_path(model.encoder, 0.5)
     model.encoder.lacking = lacking
-    masks = model.draw_mask(2)
+    given = {"mask": model.draw_mask(2), "paths": torch.rand(2, model.paths_size)}
+    given["taught"] = taught(model, signal)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
-    assert_close(compiled(signal, mask=masks).loss, model(signal, mask=masks).loss)
+    found, expected = compiled(signal, **given), model(signal, **given)
+    assert_close(found.metrics, expected.metrics)
+    grads = [gradients(model, out.loss) for out in (found, expected)]
+    assert_close(*grads)
+    given["paths"] = torch.zeros_like(given["paths"])
+    assert not compiled(signal, **given).loss.isclose(expected.loss)
 
 
 def test_checkpointing_and_dropped_paths_are_the_samples_own():

@@ -22,7 +22,7 @@ def inherit(model: Any, donor: Any) -> list[str]:
     summed over colours for sound. Raises ValueError for models of another build.
     """
     theirs, encoder, kind = donor.model.encoder, model.encoder, kind_of(donor.config)
-    if not isinstance(encoder, AudioVideoEncoder):
+    if not isinstance(model.encoder, AudioVideoEncoder):
         return adopt_whole(model, donor)
     if kind == "both":
         return whole(model, donor)

@@ -57,7 +57,8 @@ def test_a_figure_is_a_sheet_a_film_and_sounds(tmp_path, rows):
 
 def test_a_picture_alone_is_a_sheet(tmp_path, rows):
     assert DATA.draw(rows[1:], "", tmp_path / "a.png") == [tmp_path / "a.png"]
-    assert DATA.drawn(tmp_path / "a.png") == [tmp_path / "a.png"]
+    # Of pictures alone a film would come with it, which must not replace what is shown, either.
+    assert DATA.drawn(tmp_path / "a.png") == [tmp_path / "a.png", tmp_path / "a.mp4"]
     with pytest.raises(ValueError, match="not as a.gif"):
         DATA.drawn(tmp_path / "a.gif")
 
