@@ -1,22 +1,22 @@
 """An encoder of sound and picture: each by itself first, then together."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from maskedae.encoder import Encoder, Intermediates
+from maskedae.encoder import Intermediates
 from maskedae.head import Pool, pool_tokens
 from maskedae.joint import Both, BottleneckBlocks, JointBlocks
-from maskedae.joint_head import JointHead
-from maskedae.masking import Masker
-from maskedae.meeting import blanked, draw_masks, filled, joined, means, sides
+from maskedae.joint_head import JointHead, mean_of, means_of, values_there
+from maskedae.meeting import joined, means
+from maskedae.pair_encoder import PairEncoder
 from maskedae.pairs import Pair
 from maskedae.vit import VisionTransformer
 
 
-class AudioVideoEncoder(Encoder):
+class AudioVideoEncoder(PairEncoder):
     """Two vision transformers, and blocks in which their tokens meet (arXiv:2212.08071, 3.1).
 
     What enters those blocks is not normalised. Tokens come out as class tokens of sound and
@@ -26,8 +26,6 @@ class AudioVideoEncoder(Encoder):
     all, under a head that has a norm beside that of the tokens.
     """
 
-    layer: ClassVar[str] = "block"
-    takes_ragged: ClassVar[bool] = False
     head: JointHead  # type: ignore[assignment]
 
     def __init__(
@@ -37,95 +35,19 @@ class AudioVideoEncoder(Encoder):
         fusion: JointBlocks | BottleneckBlocks,
         mingled: bool = False,
     ) -> None:
-        super().__init__(audio.width, audio.prefix + video.prefix, audio.eps)
-        self.audio, self.video, self.fusion = audio, video, fusion
-        self.mingled = mingled
+        super().__init__(audio, video)
+        self.fusion, self.mingled = fusion, mingled
         self.norm = self.last_norm()
         self.head = JointHead(self.num_features)
-        self.lacking = True  # whether a sample may lack sound or pictures
         deepest = audio.depth + fusion.depth - 1  # rates of dropped paths grow up to there
         for part in self.parts:
             part.blocks.span = 0.0, (part.depth - 1) / deepest
         for blocks in fusion.stacks:
             blocks.span = audio.depth / deepest, 1.0
 
-    @property
-    def parts(self) -> tuple[VisionTransformer, VisionTransformer]:
-        """The encoders of sound and of pictures."""
-        return self.audio, self.video
-
     def last_norm(self) -> nn.Module:
         """A fresh norm of the tokens."""
         return nn.LayerNorm(self.width, eps=self.eps)
-
-    @property
-    def grids(self) -> list[tuple[int, ...]]:
-        """Patches per axis, of sounds and of pictures."""
-        return [part.grid for part in self.parts]
-
-    @property
-    def grid(self) -> Any:
-        """Both grids."""
-        return tuple(self.grids)
-
-    @property
-    def unit(self) -> Any:
-        """Sizes of both kinds of patches, in values of their signals."""
-        return tuple(part.unit for part in self.parts)
-
-    @property
-    def size(self) -> Any:
-        """Values along every axis of both signals."""
-        return tuple(part.size for part in self.parts)
-
-    @property
-    def shape(self) -> Any:
-        """What it takes, without the batch: (1, T, F), (C, T, H, W)."""
-        return tuple(part.shape for part in self.parts)
-
-    def patches(self, mask: Any) -> Any:
-        """The masks themselves: a patch is a unit."""
-        return mask
-
-    def whole(self, patches: Any) -> Any:
-        """Put patches together again: (B, N, P), (B, N', P') -> 2 x (B, C, *size)."""
-        return self.audio.whole(patches[0]), self.video.whole(patches[1])
-
-    def hide(self, signal: Any, mask: Any) -> Any:
-        """Put NaN where no visible patch covers the signals, and in place of what is not there."""
-        hidden = [
-            part.hide(side, its)
-            for part, side, its in zip(self.parts, sides(signal), mask, strict=True)
-        ]
-        return Pair(*blanked(tuple(hidden), signal), *signal.present)
-
-    def check(self, signal: Any) -> None:
-        """Raise ValueError for what is no pair of signals that this encoder was built for."""
-        if not isinstance(signal, Pair):
-            raise ValueError(
-                f"a {type(signal).__name__} came to an encoder of sound and picture together, "
-                f"which takes a Pair; modality=a or v loads what takes one of them"
-            )
-        for part, side in zip(self.parts, sides(signal), strict=True):
-            part.check(side)
-
-    def choose(self, masker: Masker, signal: Any, noise: Tensor) -> Both:
-        """What a masker leaves visible, by noise (B, N + N'): (B, V), (B, V')."""
-        audio, video = draw_masks(masker, self.grids, len(signal), noise)
-        return audio.visible, video.visible
-
-    def there(self, signal: Any) -> Both | None:
-        """Which samples have sound, and which pictures: 2 x (B,); None where none lacks either."""
-        heard, seen = signal.present
-        return (heard, seen) if self.lacking else None
-
-    def share_hidden(self, mask: Any, signal: Any) -> float:
-        """The share of the patches of signals that masks hide, of those there are."""
-        hidden = every = 0
-        for its, there in zip(mask, signal.present, strict=True):
-            hidden += int(there.sum()) * its.hidden.shape[1]
-            every += int(there.sum()) * (its.hidden.shape[1] + its.visible.shape[1])
-        return hidden / max(every, 1)
 
     def apart(
         self, signal: Pair, visible: Sequence[Tensor] | None = None, noise: Tensor | None = None
@@ -137,7 +59,7 @@ class AudioVideoEncoder(Encoder):
         audio, video = (
             part.blocks(part.tokens(side, index), noise=paths)
             for part, side, index, paths in zip(
-                self.parts, self._filled(signal), chosen, noises, strict=False
+                self.parts, self.filled(signal), chosen, noises, strict=False
             )
         )
         return audio, video
@@ -149,13 +71,6 @@ class AudioVideoEncoder(Encoder):
         first = 2 * self.audio.depth
         second = first + 2 * self.video.depth
         return noise[:, : 2 * self.depth].tensor_split([first, second], dim=1)
-
-    def _filled(self, signal: Pair) -> Sequence[Tensor]:
-        """Signals with zeros for what is not there, which may be anything."""
-        return filled(sides(signal), signal) if self.lacking else sides(signal)
-
-    def _blank(self, tokens: Both, signal: Pair) -> Both:
-        return blanked(tokens, signal) if self.lacking else tokens
 
     def together(self, tokens: Both, signal: Pair, noise: Tensor | None = None) -> Both:
         """What becomes of tokens that were `apart` when they meet, normalised: the same shapes.
@@ -180,7 +95,7 @@ class AudioVideoEncoder(Encoder):
 
         NaN for what is not there.
         """
-        return self._blank(self.alone(self.apart(signal, visible)), signal)
+        return self.blanked(self.alone(self.apart(signal, visible)), signal)
 
     def vectors(self, signal: Pair, visible: Sequence[Tensor] | None = None) -> Both:
         """One vector for each sound and one for each picture, by which they compare: 2 x (B, D).
@@ -192,7 +107,7 @@ class AudioVideoEncoder(Encoder):
     def latent(self, signal: Any, visible: Any = None, noise: Tensor | None = None) -> list[Tensor]:
         """What decoders are given: (B, 1 + V, D), (B, 1 + V', D)."""
         tokens = self.together(self.apart(signal, visible, noise), signal, noise)
-        return list(self._blank(tokens, signal))
+        return list(self.blanked(tokens, signal))
 
     def forward_features(
         self, signal: Any, visible: Any = None, noise: Tensor | None = None
@@ -226,7 +141,7 @@ class AudioVideoEncoder(Encoder):
                 tokens = self.audio.norm(tokens[0]), self.video.norm(tokens[1])
             elif norm:
                 tokens = self.norm(tokens[0]), self.norm(tokens[1])
-            kept[number] = joined(*self._blank(tokens, signal), self.audio.prefix)
+            kept[number] = joined(*self.blanked(tokens, signal), self.audio.prefix)
         picked = [kept[number] for number in sorted(set(chosen))]
         found = self.told(picked, [()] * len(picked), return_prefix_tokens, output_fmt)
         if intermediates_only:
@@ -236,29 +151,9 @@ class AudioVideoEncoder(Encoder):
 
     def _outputs(self, signal: Pair, chosen: list[int]) -> dict[int, Both]:
         """Tokens after the chosen blocks of each by itself, and after all where both meet."""
-        self.check(signal)
-        alone = sorted({n for n in chosen if n < self.audio.depth} | {self.audio.depth - 1})
-        audio, video = (
-            cast(
-                list[Both],
-                part.forward_intermediates(
-                    side, alone, True, output_fmt="NLC", intermediates_only=True
-                ),
-            )
-            for part, side in zip(self.parts, self._filled(signal), strict=True)
-        )
-        found = {
-            number: (torch.cat(x[::-1], dim=1), torch.cat(y[::-1], dim=1))
-            for number, x, y in zip(alone, audio, video, strict=True)
-        }
-        together = self.fusion(*found[alone[-1]], self.there(signal))
-        return found | dict(enumerate(together, start=self.audio.depth))
-
-    def attended(self, maps: list[Tensor], layer: int) -> Tensor:
-        """Raises ValueError: tokens of sound and picture look at each other, which is no map."""
-        raise ValueError(
-            "where sound and picture look is drawn of each by itself: modality=a or v would fit"
-        )
+        apart = self.outputs_apart(signal, {n for n in chosen if n < self.audio.depth})
+        together = self.fusion(*apart[self.audio.depth - 1], self.there(signal))
+        return apart | dict(enumerate(together, start=self.audio.depth))
 
     def pool(
         self,
@@ -279,14 +174,9 @@ class AudioVideoEncoder(Encoder):
         heard = torch.Size(self.audio.grid).numel() if visible is None else visible[0].shape[1]
         first = self.prefix + heard
         parts = features[:, self.prefix : first], features[:, first:]
-        if not self.mingled or there is None:
-            return torch.cat([part.mean(dim=1) for part in parts], dim=1)
-        counts = [has.unsqueeze(1) * part.shape[1] for has, part in zip(there, parts, strict=True)]
-        sums = [
-            part.sum(dim=1).masked_fill(count == 0, 0.0)
-            for part, count in zip(parts, counts, strict=True)
-        ]
-        return (sums[0] + sums[1]) / (counts[0] + counts[1]).clamp(min=1)
+        if there is None or not self.mingled:
+            return means_of(parts)
+        return mean_of(parts, there)
 
     def forward_head(
         self,
@@ -303,14 +193,8 @@ class AudioVideoEncoder(Encoder):
         """
         dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
         pooled = self.pool(features, self.head.pool, visible, there)
-        return self.head(pooled, pre_logits, dropped, self._values_there(there))
-
-    def _values_there(self, there: Both | None) -> Tensor | None:
-        """Which values of pooled vectors mean something: (B, D) or (B, 2 D)."""
-        if there is None:
-            return None
-        kept = [there[0] | there[1]] if self.mingled else there
-        return torch.stack(list(kept), dim=1).repeat_interleave(self.width, dim=1)
+        told = None if there is None else values_there(there, self.width, self.mingled)
+        return self.head(pooled, pre_logits, dropped, told)
 
     def make_head(self, outputs: int, pool: Pool, batch_norm: bool, dropout: float) -> Any:
         """A fresh head."""

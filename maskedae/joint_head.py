@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from maskedae.head import Pool
+from maskedae.joint import Both
 
 
 class JointHead(nn.Module):
@@ -83,3 +84,24 @@ def norm_present(x: Tensor, there: Tensor, norm: nn.LayerNorm) -> Tensor:
     variance = centred.square().sum(dim=1, keepdim=True) / count
     normed = centred * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
     return normed.masked_fill(~there, 0.0)
+
+
+def means_of(parts: Both) -> Tensor:
+    """The mean of sound's tokens, then of pictures': (B, V, D), (B, V', D) -> (B, 2 D)."""
+    return torch.cat([part.mean(dim=1) for part in parts], dim=1)
+
+
+def mean_of(parts: Both, there: Both) -> Tensor:
+    """The mean of all tokens of what is `there`: (B, V, D), (B, V', D), 2 x (B,) -> (B, D)."""
+    counts = [has.unsqueeze(1) * part.shape[1] for has, part in zip(there, parts, strict=True)]
+    sums = [
+        part.sum(dim=1).masked_fill(count == 0, 0.0)
+        for part, count in zip(parts, counts, strict=True)
+    ]
+    return (sums[0] + sums[1]) / (counts[0] + counts[1]).clamp(min=1)
+
+
+def values_there(there: Both, width: int, mingled: bool) -> Tensor:
+    """Which values of pooled vectors stand for anything: 2 x (B,) -> (B, D) or (B, 2 D)."""
+    kept = [there[0] | there[1]] if mingled else list(there)
+    return torch.stack(kept, dim=1).repeat_interleave(width, dim=1)
