@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.audio_video import AudioVideoEncoder
-from maskedae.contrast import Contrast, gathered, info_nce, mean_present
+from maskedae.contrast import Contrast, gathered, info_nce
 from maskedae.joint import Both
 from maskedae.learner import Imagined, Learner, Output
 from maskedae.masking import Mask, Masker, take
-from maskedae.meeting import Masks, blanked, draw_masks, filled, means, sides
+from maskedae.meeting import Masks, compare, draw_masks, filled, means, sides
 from maskedae.pairs import Pair
 from maskedae.targets import Target
 
@@ -197,18 +197,11 @@ class AudioVideoAutoencoder(Learner):
             target.restore(x.float(), side, mask, oracle)
             for target, x, side, mask in zip(self.targets, drawn, sides(signal), masks, strict=True)
         ]
-        imagined = blanked(encoder.whole(patches), signal)
-        masked = encoder.hide(signal, masks)
-        audio, video = (
-            torch.where(side.isnan(), new, whole)
-            for side, new, whole in zip(sides(masked), imagined, sides(signal), strict=True)
-        )
         predictions, targets = self.imagine(tokens, masks, signal), self.asked(signal, masks, None)
         found = compare(predictions, targets, signal.present)
         loss = (found["audio"] + found["video"]).item()
-        share, present = encoder.share_hidden(masks, signal), signal.present
-        whole = Pair(audio, video, *present)
-        return Imagined(masked, Pair(*imagined, *present), whole, share, loss)
+        shown = encoder.shown(signal, masks, patches)
+        return Imagined(*shown, encoder.share_hidden(masks, signal), loss)
 
 
 def visible(masks: Masks) -> Both:
@@ -218,20 +211,3 @@ def visible(masks: Masks) -> Both:
 
 def _to(mask: Mask, signal: Pair) -> Mask:
     return Mask(mask.visible.to(signal.device), mask.hidden.to(signal.device))
-
-
-def compare(
-    predictions: Both, targets: Both, present: tuple[Tensor | None, ...]
-) -> dict[str, Tensor]:
-    """Mean squared errors of 2 x (B, M, P), over the samples present, of sound and of pictures.
-
-    What is present is that of all processes, see `mean_present`. As `baseline`, those of predicting
-    nothing but the mean of every patch, together.
-    """
-    found: dict[str, Tensor] = {}
-    flat: list[Tensor] = []
-    parts = zip(("audio", "video"), predictions, targets, present, strict=True)
-    for name, x, y, there in parts:
-        found[name] = mean_present((x - y).square().mean(dim=(1, 2)), there)
-        flat.append(mean_present(y.var(dim=-1, correction=0).mean(dim=1), there))
-    return {**found, "baseline": flat[0] + flat[1]}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from maskedae.contrast import mean_present
 from maskedae.joint import Both
 from maskedae.masking import Mask, Masker
 from maskedae.pairs import Pair
@@ -71,3 +72,20 @@ def draw_masks(
         masker(batch, grid, part, generator) for grid, part in zip(grids, noises, strict=True)
     )
     return audio, video
+
+
+def compare(
+    predictions: Both, targets: Both, present: tuple[Tensor | None, ...]
+) -> dict[str, Tensor]:
+    """Mean squared errors of 2 x (B, M, P), over the samples present, of sound and of pictures.
+
+    What is present is that of all processes, see `mean_present`. As `baseline`, those of predicting
+    nothing but the mean of every patch, together.
+    """
+    found: dict[str, Tensor] = {}
+    flat: list[Tensor] = []
+    parts = zip(("audio", "video"), predictions, targets, present, strict=True)
+    for name, x, y, there in parts:
+        found[name] = mean_present((x - y).square().mean(dim=(1, 2)), there)
+        flat.append(mean_present(y.var(dim=-1, correction=0).mean(dim=1), there))
+    return {**found, "baseline": flat[0] + flat[1]}

@@ -124,6 +124,19 @@ class PairEncoder(Encoder):
             for number, x, y in zip(numbers, audio, video, strict=True)
         }
 
+    def shown(self, signal: Pair, masks: Any, patches: Sequence[Tensor]) -> tuple[Pair, Pair, Pair]:
+        """What is seen behind masks, what predicted patches make, and the one within the other.
+
+        Of patches 2 x (B, N, P); NaN where there is nothing.
+        """
+        masked, made = self.hide(signal, masks), blanked(self.whole(patches), signal)
+        audio, video = (
+            torch.where(side.isnan(), new, whole)
+            for side, new, whole in zip(sides(masked), made, sides(signal), strict=True)
+        )
+        there = signal.present
+        return masked, Pair(*made, *there), Pair(audio, video, *there)
+
     def attended(self, maps: list[Tensor], layer: int) -> Tensor:
         """Raises ValueError: tokens of sound and picture look at each other, which is no map."""
         raise ValueError(
