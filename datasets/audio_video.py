@@ -75,7 +75,7 @@ class AudioVideo:
     """Seconds from one frame of a clip to the next, in films of any rate."""
     repeats: int = 1
     """Moments drawn of a film each time it is opened for training; each is a sample to the
-    model."""
+    model, and to a contrast another film."""
     test_views: int = 1
     """Without augmentation: moments along a film, to be averaged; one is its middle."""
     window: float | None = None

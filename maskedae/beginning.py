@@ -6,10 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maskedae.data import Data
+from maskedae.extraction import digest
+from maskedae.launching import KEPT
 from maskedae.learner import Learner
+from maskedae.pairs import in_words
 from maskedae.recipe import Recipe
 from maskedae.weights import Loaded, load_with_report
-from maskedae.zoo import model_file
+from maskedae.zoo import create_model, model_file
 
 TEACHER, CHANCE = "teacher", "none"  # as words in `init`
 
@@ -25,6 +29,24 @@ class Teacher(nn.Module):
     def forward(self, signal: Any) -> Any:
         """What the other one is to predict, see `teach` of the model."""
         return self.model.teach(signal)  # type: ignore[operator]
+
+    def check(self, known: str | None) -> str:
+        """A digest of its weights. Raises ValueError if a run has learned from others."""
+        found = digest(self.model)
+        if known not in (None, found):
+            raise ValueError(
+                "this run has learned from a teacher of other weights than the teacher has by now: "
+                "with those that it had it goes on, or it begins anew with --overwrite"
+            )
+        return found
+
+    def unlike(self, data: Data) -> str:
+        """Which settings of data it is used to otherwise, in words; empty where none are."""
+        recipe = self.model.encoder.recipe or {}
+        seen = recipe.get("data", {}).get("init_args", {})
+        pairs = {name: (seen[name], getattr(data, name)) for name in data.inherited if name in seen}
+        others = [f"{name} {old}, here {new}" for name, (old, new) in pairs.items() if old != new]
+        return ", ".join(others)
 
 
 def learns_features(config: Any) -> bool:
@@ -45,16 +67,32 @@ def load_teacher(recipe: Recipe) -> Teacher | None:
     if recipe.teacher is None:
         return None
     loaded = load_with_report(recipe.teacher)
-    if loaded.config.shape != recipe.model.shape or loaded.config.width != recipe.model.width:
-        raise ValueError(
-            f"the teacher {recipe.teacher} is of width {loaded.config.width} for signals of "
-            f"{loaded.config.shape}, the model of {recipe.model.width} for {recipe.model.shape}: "
-            f"the same would fit"
-        )
-    if not hasattr(loaded.model, "teach"):
+    if not isinstance(loaded.model, Learner) or not hasattr(loaded.model, "teach"):
         raise ValueError(f"{recipe.teacher} holds {loaded.name}, which teaches nothing")
-    assert isinstance(loaded.model, Learner)
+    with torch.device("meta"):
+        student = create_model(recipe.model_name, **vars(recipe.model))
+    if measures(loaded.model) != measures(student):
+        raise ValueError(
+            f"the teacher {recipe.teacher} is {measures(loaded.model)}, the model "
+            f"{measures(student)}: the same would fit"
+        )
     return Teacher(loaded.model)
+
+
+def measures(model: Learner) -> str:
+    """What teacher and student have to agree in: width, signals and patches."""
+    encoder = model.encoder
+    takes, cut = in_words(encoder.shape), in_words(encoder.unit)
+    return f"of width {encoder.width} for signals of {takes} in patches of {cut}"
+
+
+def inherit_heritage(model: Learner, donor: dict[str, Any]) -> None:
+    """Keep licence and source of weights that go into others; the argument is their recipe."""
+    recipe = model.encoder.recipe
+    assert recipe is not None
+    for name in (name for name in KEPT if name in donor):
+        known = recipe[name].split("; ") if name in recipe else []
+        recipe[name] = "; ".join(dict.fromkeys([*known, *donor[name].split("; ")]))
 
 
 def any_teacher(model: Learner, config: Any) -> Teacher | None:
@@ -63,15 +101,22 @@ def any_teacher(model: Learner, config: Any) -> Teacher | None:
     return Teacher(deepcopy(model)) if learns else None
 
 
-def begin(model: Learner, recipe: Recipe) -> str:
+def begin(model: Learner, recipe: Recipe, teacher: Teacher | None = None) -> str:
     """Give a model the weights that its recipe starts from; say what became of them."""
-    notes = [f"teacher   {recipe.teacher}"] if recipe.teacher else list[str]()
+    notes = list[str]()
+    if teacher is not None:
+        inherit_heritage(model, teacher.model.encoder.recipe or {})
+        unlike = teacher.unlike(recipe.data)
+        notes.append(f"teacher   {recipe.teacher}")
+        notes += [f"warning   the teacher is used to other data: {unlike}"] if unlike else []
     for name in (name for name in recipe.begin if name != CHANCE):
         place = recipe.teacher if name == TEACHER else name
         if place is None:
             raise ValueError("init names the teacher, and there is none: --teacher CHECKPOINT")
+        donor = load_with_report(place)
         inherit = getattr(model_file(recipe.model_name), "inherit", adopt)
-        notes += [f"init      {name}: {note}" for note in inherit(model, load_with_report(place))]
+        notes += [f"init      {name}: {note}" for note in inherit(model, donor)]
+        inherit_heritage(model, donor.recipe)
     return "\n".join(notes)
 
 

@@ -96,7 +96,7 @@ def flops(recipe: Recipe) -> tuple[int, int]:
     def work() -> Output:
         return model(signal, mask, **({} if teacher is None else {"taught": teacher(signal)}))
 
-    return count(work), count(lambda: work().loss.backward())
+    return count(work), count(lambda: torch.autograd.backward(work().loss))
 
 
 def readable(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from maskedae.data import Data, Source
 from maskedae.encoder import Encoder, Pool
-from maskedae.loading import Skipped, batch_for, read_in_order
+from maskedae.loading import Batch, Skipped, batch_for, read_in_order
+from maskedae.pairs import Pair
 from maskedae.progress import Meter
 
 
@@ -59,13 +60,21 @@ def features(
         skipped += batch.skipped
         if batch.samples is not None:
             found = batch.average(encode(data.signal(batch.samples.to(device))).float().cpu())
-            whole = found.isfinite().all(dim=1)  # what lacks sound or pictures is not
+            whole = complete(batch)
             vectors.append(found[whole])
             indices += [index for (_, index), kept in zip(batch.draws, whole, strict=True) if kept]
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
     together = torch.cat(vectors) if vectors else torch.empty(0, 0)
     return Features(together, source.labels[indices], skipped, indices)
+
+
+def complete(batch: Batch) -> Tensor:
+    """Which samples lack neither sound nor pictures in any view: (b,)."""
+    if not isinstance(batch.samples, Pair):
+        return torch.ones(len(batch.draws), dtype=torch.bool)
+    there = batch.samples.heard & batch.samples.seen
+    return there.view(batch.views, -1).all(dim=0)
 
 
 def join(parts: Sequence[Features]) -> Features:

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from maskedae.attention import try_kernels
+from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import BadSample, Data, Source
 from maskedae.learner import Learner
@@ -18,6 +19,8 @@ from maskedae.runs import Run
 from maskedae.settings import Train
 from maskedae.stepping import Task
 from maskedae.training import Trainer
+
+KEPT = ("licence", "source")  # of weights, whatever becomes of them
 
 
 class Launch(NamedTuple):
@@ -54,6 +57,18 @@ def describe(recipe: Recipe, model: Learner | Classifier, accelerator: Accelerat
             * (train.warmup_epochs >= train.epochs),
         ]
     )
+
+
+def begun_with(launch: Launch) -> dict[str, Any]:
+    """What the last checkpoint of a run that goes on tells beside its weights; else nothing."""
+    last = Run(launch.out).checkpoints.last if launch.goes_on else None
+    return (read_config(last / WEIGHTS) if last else None) or {}
+
+
+def heritage(model: Learner | Classifier, launch: Launch) -> dict[str, Any]:
+    """Licence and source of the weights that were started from, also when a run goes on."""
+    recipe = begun_with(launch) or model.encoder.recipe or {}
+    return {name: recipe[name] for name in KEPT if name in recipe}
 
 
 def try_reading(data: Data, source: Source | None) -> None:

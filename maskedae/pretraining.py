@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from maskedae.beginning import begin, load_teacher
 from maskedae.data import BadSample, Data, Panel, Source
 from maskedae.evaluation import encode_with, features, join, knn_accuracy, spread
-from maskedae.launching import Launch, describe, run_training, try_model, try_reading
+from maskedae.launching import (
+    Launch,
+    begun_with,
+    describe,
+    heritage,
+    run_training,
+    try_model,
+    try_reading,
+)
 from maskedae.learner import Learner
 from maskedae.loading import Batch, Skipped, batch_for
 from maskedae.ragged import suit
@@ -151,7 +159,11 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     source = data.source("train", shape, augment=True)
     assert source is not None
     teacher = load_teacher(recipe)
-    model, begun = make_learner(recipe, launch)
+    model = make_learner(recipe)
+    begun = "" if launch.goes_on else begin(model, recipe, teacher)
+    extra = {"ragged": data.ragged, **heritage(model, launch)}
+    if teacher is not None:
+        extra["taught_by"] = teacher.check(begun_with(launch).get("taught_by"))
     bank, queries = (data.source(split, shape, augment=False) for split in ("train", "held_out"))
     workers = share_of_cores(recipe.train, accelerator.num_processes)
     if teacher is not None:
@@ -166,14 +178,14 @@ def pretrain(recipe: Recipe, launch: Launch) -> bool:
     for text in (describe(recipe, model, accelerator), begun, describe_data(source, task)):
         if text:
             launch.say(text)
-    return run_training(task, source, recipe.train, launch, accelerator, {"ragged": data.ragged})
+    return run_training(task, source, recipe.train, launch, accelerator, extra)
 
 
-def make_learner(recipe: Recipe, launch: Launch) -> tuple[Learner, str]:
-    """The model that a recipe trains, and what it starts from, in words."""
+def make_learner(recipe: Recipe) -> Learner:
+    """The model that a recipe trains, not begun yet."""
     torch.manual_seed(recipe.train.seed)
     model = create_model(recipe.model_name, recipe.masker, **vars(recipe.model))
     set_checkpointing(model, recipe.train.checkpointing)
     set_drop_path(model.encoder, recipe.train.drop_path)
     suit(model, recipe.data)
-    return model, "" if launch.goes_on else begin(model, recipe)
+    return model

@@ -1,9 +1,9 @@
 """Weights in: our own checkpoints and published ones, whole and checked, never unpickled."""
 
 import json
-import re
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -145,19 +145,22 @@ def _narrow(found: Found, was: Any, config: Any, report: Report) -> tuple[Any, b
     return now, bool(left_out)
 
 
-def _drop_rest(found: Found, model: nn.Module, report: Report) -> None:
+def _drop_rest(found: Found, model: Learner, report: Report) -> None:
     """Keep the encoder alone; the norm of a head that pooled the mean takes its own one's place."""
     mine = model.state_dict()
     for part in ("weight", "bias"):
         ours, head = f"encoder.norm.{part}", f"encoder.head.norm.{part}"
-        if ours in mine and ours not in found.state and head in found.state:
+        same = head in found.state and ours in mine and found.state[head].shape == mine[ours].shape
+        if same and ours not in found.state:
             found.state[ours] = found.state.pop(head)
             report.notes.append(f"{ours} is that of the head, which followed the pooling")
     if "head" in found.recipe:
-        norms = [k for k in mine if re.fullmatch(r"encoder\.(?:\w+\.)?norm\.\w+", k)]
-        for name in (name for name in norms if name not in found.state):
+        tuned = deepcopy(model.encoder)
+        tuned.reset_classifier(1, "mean")
+        before, after = (part.state_dict().keys() for part in (model.encoder, tuned))
+        for name in sorted({f"encoder.{k}" for k in before - after} - found.state.keys()):
             found.state[name] = mine[name]
-            report.notes.append(f"{name} is fresh: a classifier of sound and picture has none")
+            report.notes.append(f"{name} is fresh: a classifier does without")
     rest = [key for key in found.state if not key.startswith("encoder.")]
     rest += [key for key in found.state if key.startswith("encoder.head.")]
     report.left_out += rest

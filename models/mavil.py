@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import torch
-
 from maskedae.attention import set_kernel
 from maskedae.audio_video import AudioVideoEncoder
 from maskedae.audio_video_autoencoder import AudioVideoAutoencoder
@@ -194,6 +192,4 @@ def narrowed(state: State, was: MAViLConfig, config: MAViLConfig) -> tuple[MAViL
     left_out = [name for name in state if not name.startswith(kept)]
     state.clear()
     state |= own
-    state.setdefault("encoder.norm.weight", torch.ones(was.width))
-    state.setdefault("encoder.norm.bias", torch.zeros(was.width))
     return replace(was, modality=config.modality), left_out

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from maskedae import create_model
 from maskedae.beginning import Teacher, adopt, any_teacher, begin, load_teacher
+from maskedae.datasets.audio_video import AudioVideo
 from maskedae.recipe import Recipe
 from maskedae.settings import Train
 from maskedae.weights import load_with_report
@@ -35,7 +36,7 @@ def saved(tmp_path):
 def recipe(teacher=None, begin=(), name=NAME, **settings):
     tiny = TINY if name == NAME else {}
     config = model_config(name, **{**tiny, **settings})
-    return Recipe(name, config, None, Train(), begin=tuple(begin), teacher=teacher)
+    return Recipe(name, config, AudioVideo(), Train(), begin=tuple(begin), teacher=teacher)
 
 
 def test_a_teacher_is_frozen_and_tells_what_it_told(saved):
@@ -59,9 +60,10 @@ def test_teachers_of_another_kind_are_refused(saved):
         (recipe(predicts="features"), "--teacher CHECKPOINT"),
         (recipe(place), "--model.predicts=features"),
         (recipe(place, name=IMAGE), "--model.predicts=features"),
-        (recipe(place, predicts="features", width=96), "of width 48 .* the model of 96"),
+        (recipe(place, predicts="features", width=96), "of width 48 .* the model of width 96"),
         (recipe(place, predicts="features", video_size=(4, 32, 16)), "the same would fit"),
-        (recipe(saved(mavil(modality="a")), predicts="features"), "the same would fit"),
+        (recipe(place, predicts="features", audio_patch=(4, 16)), "in patches of 4 x 16"),
+        (recipe(saved(mavil(modality="a")), predicts="features"), "teaches nothing"),
     ):
         with pytest.raises(ValueError, match=words):
             load_teacher(wrong)
@@ -85,7 +87,8 @@ def test_several_in_turn(saved, tiny):
     still, whole = create_model(IMAGE, **tiny), mavil()
     places = [saved(still), saved(whole)]
     model = mavil(predicts="features")
-    said = begin(model, recipe(places[1], [places[0], "teacher"], predicts="features"))
+    asked = recipe(places[1], [places[0], "teacher"], predicts="features")
+    said = begin(model, asked, load_teacher(asked))
     lines = said.splitlines()
     assert lines[0] == f"teacher   {places[1]}"
     assert lines[1].startswith(f"init      {places[0]}: ")
@@ -128,3 +131,34 @@ def test_one_kind_alone_starts_from_its_like(saved):
         assert model.encoder(signal).equal(donor.encoder(signal))
     with pytest.raises(ValueError, match="does not fill the encoder"):
         begin(model, recipe(begin=[saved(mavil())], modality="a"))
+
+
+def test_students_keep_the_licences_of_all_they_are_made_of(saved, tmp_path):
+    teacher, student = mavil(), mavil(predicts="features")
+    teacher.encoder.recipe["licence"] = "CC BY-NC 4.0"
+    donor = mavil()
+    donor.encoder.recipe |= {"licence": "MIT; CC BY-NC 4.0", "source": "elsewhere"}
+    wanted = recipe(saved(teacher), begin=[saved(donor)], predicts="features")
+    begin(student, wanted, load_teacher(wanted))
+    assert student.encoder.recipe["licence"] == "CC BY-NC 4.0; MIT"
+    assert student.encoder.recipe["source"] == "elsewhere"
+
+
+def test_a_run_knows_its_teacher_again():
+    teacher = Teacher(mavil())
+    known = teacher.check(None)
+    assert teacher.check(known) == known
+    other = mavil()
+    torch.nn.init.ones_(other.encoder.norm.bias)
+    with pytest.raises(ValueError, match="of other weights"):
+        Teacher(other).check(known)
+
+
+def test_a_teacher_says_what_it_is_used_to():
+    model = mavil()
+    model.encoder.recipe["data"] = {"init_args": {"mean": [-4.0], "interval": 0.5}}
+    assert Teacher(model).unlike(AudioVideo(mean=[-4.0])) == ""
+    assert (
+        Teacher(model).unlike(AudioVideo(interval=0.25))
+        == "mean [-4.0], here None, interval 0.5, here 0.25"
+    )

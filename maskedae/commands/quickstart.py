@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from maskedae import miniature
+from maskedae.commands import miniature
 from maskedae.commands.pretrain import main as pretrain
 from maskedae.datasets import digits, tones
 from maskedae.runs import Run

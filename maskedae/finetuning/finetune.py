@@ -10,7 +10,6 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from maskedae.answers import Answers
-from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import Data, Source
 from maskedae.finetuning.answering import answer
@@ -20,12 +19,19 @@ from maskedae.finetuning.objectives import SCORE, answers_of, loss, measure
 from maskedae.finetuning.pictures import draw_answers
 from maskedae.fitting import Report
 from maskedae.inflating import inflate
-from maskedae.launching import Launch, describe, run_training, try_model, try_reading
+from maskedae.launching import (
+    KEPT,
+    Launch,
+    describe,
+    heritage,
+    run_training,
+    try_model,
+    try_reading,
+)
 from maskedae.learner import Learner
 from maskedae.loading import Batch, Skipped
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
-from maskedae.runs import Run
 from maskedae.sampling import key
 from maskedae.settings import Finetune, Train
 from maskedae.stepping import make_accelerator, share_of_cores
@@ -33,7 +39,6 @@ from maskedae.transformer import set_checkpointing, set_drop_path
 from maskedae.weights import EncoderOnly, load_with_report
 from maskedae.zoo import create_model
 
-KEPT = ("licence", "source")  # of weights, whatever becomes of them
 MIX = 3  # what a seed is for, beside those of loading.py and stepping.py
 
 
@@ -146,13 +151,6 @@ def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
     return EncoderOnly(encoder, report.source), report
 
 
-def heritage(model: Classifier, launch: Launch) -> dict[str, Any]:
-    """Licence and source of the weights that were started from, also when a run goes on."""
-    last = Run(launch.out).checkpoints.last if launch.goes_on else None
-    recipe = read_config(last / WEIGHTS) if last else model.encoder.recipe
-    return {name: recipe[name] for name in KEPT if recipe and name in recipe}
-
-
 def choose_trained(model: Classifier, frozen: bool) -> None:
     """Train the whole encoder, its positions too (MAE, official code), or only the head."""
     for parameter in model.parameters():
@@ -167,7 +165,7 @@ def check_mixing(
     """Raise ValueError if samples are to be mixed, and cannot be, or micro-batches are no pairs."""
     if task.settings.cutmix and len(shape) < 4:
         raise ValueError(
-            "cutmix pastes boxes, and these samples have one axis: --finetune.cutmix=0 would fit"
+            "cutmix pastes boxes, which sounds have no room for: --finetune.cutmix=0 would fit"
         )
     parts = train.accumulate * accelerator.num_processes
     if task.mix.kinds and train.batch_size % (2 * parts):

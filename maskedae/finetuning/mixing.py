@@ -21,7 +21,7 @@ class Mixing:
     """
 
     def __init__(self, answers: Answers, mixup: float, cutmix: float, share: float = 1.0) -> None:
-        self.answers, self.share = answers, share
+        self.answers, self.share, self.cut = answers, share, bool(cutmix)
         self.kinds: list[Any] = [v2.MixUp(alpha=float(mixup))] if mixup else []
         self.kinds += [v2.CutMix(alpha=float(cutmix))] if cutmix else []
 
@@ -36,6 +36,7 @@ class Mixing:
         if self.answers.kind == "class":
             labels = F.one_hot(labels, self.answers.outputs)
         shares = labels.float().view(len(labels), -1)
+        assert not (isinstance(samples, Pair) and self.cut), "boxes are pasted into pictures alone"
         if not isinstance(samples, Pair):
             return self._mix_all(samples, shares, seeds)
         audio, mixed = self._mix_all(samples.audio, shares, seeds)

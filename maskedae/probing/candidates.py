@@ -79,7 +79,9 @@ def load_samples(parts: Parts, split: str, source: Source, names: list[str]) -> 
         candidate, _, name = key.partition("/")
         columns[candidate][name] = torch.cat([part.columns.pop(key) for part in whole])
     indices = torch.cat([part.indices for part in whole])
-    there = columns[TRAINED][names[0]].isfinite().all(dim=1)
+    there = columns[RANDOM][names[0]].isfinite().all(dim=1)  # fresh weights know all there is
+    if not columns[TRAINED][names[0]][there].isfinite().all():
+        raise ValueError("features of the checkpoint are not finite: its training has diverged")
     if not there.all():
         gone = indices[~there].tolist()
         skipped += [Skipped(source.name(index), "lacks sound or pictures") for index in gone]

@@ -14,7 +14,7 @@ from maskedae.retrieval import KS, chance
 from maskedae.runs import Run
 
 RECIPE = "quickstart_av"
-HELD_OUT = 100  # films
+TRAIN, HELD_OUT = 300, 100  # films
 
 
 class Step(NamedTuple):
@@ -37,8 +37,9 @@ STEPS = (
 def run_ablation(out: Path, pretrain: Callable[[list[str]], int]) -> int:
     """Write films, train once for each step, tell what came of it; return the exit status."""
     data = out / "films"
-    print(f"writing 400 films of bouncing shapes that one hears to {data}", flush=True)
-    write_scenes(data, held_out=HELD_OUT)
+    count = TRAIN + HELD_OUT
+    print(f"writing {count} films of bouncing shapes that one hears to {data}", flush=True)
+    write_scenes(data, TRAIN, HELD_OUT)
     for number, step in enumerate(STEPS):
         command = [step.recipe, "--data.root", str(data), "--out", str(out / step.folder)]
         command += step.changes
