@@ -43,6 +43,11 @@ class AudioVideoEncoder(Encoder):
         self.norm = self.last_norm()
         self.head = JointHead(self.num_features)
         self.lacking = True  # whether a sample may lack sound or pictures
+        deepest = audio.depth + fusion.depth - 1  # rates of dropped paths grow up to there
+        for part in self.parts:
+            part.blocks.span = 0.0, (part.depth - 1) / deepest
+        for blocks in fusion.stacks:
+            blocks.span = audio.depth / deepest, 1.0
 
     @property
     def parts(self) -> tuple[VisionTransformer, VisionTransformer]:
@@ -109,6 +114,11 @@ class AudioVideoEncoder(Encoder):
         audio, video = draw_masks(masker, self.grids, len(signal), noise)
         return audio.visible, video.visible
 
+    def there(self, signal: Any) -> Both | None:
+        """Which samples have sound, and which pictures: 2 x (B,); None where none lacks either."""
+        heard, seen = signal.present
+        return (heard, seen) if self.lacking else None
+
     def share_hidden(self, mask: Any, signal: Any) -> float:
         """The share of the patches of signals that masks hide, of those there are."""
         hidden = every = 0
@@ -140,9 +150,9 @@ class AudioVideoEncoder(Encoder):
         second = first + 2 * self.video.depth
         return noise[:, : 2 * self.depth].tensor_split([first, second], dim=1)
 
-    def _filled(self, signal: Pair) -> list[Tensor]:
+    def _filled(self, signal: Pair) -> Sequence[Tensor]:
         """Signals with zeros for what is not there, which may be anything."""
-        return filled(signal) if self.lacking else sides(signal)
+        return filled(sides(signal), signal) if self.lacking else sides(signal)
 
     def _blank(self, tokens: Both, signal: Pair) -> Both:
         return blanked(tokens, signal) if self.lacking else tokens
@@ -152,8 +162,7 @@ class AudioVideoEncoder(Encoder):
 
         Finite, but of no meaning, for what is not there.
         """
-        present = signal.present if self.lacking else None
-        audio, video = self.fusion(*tokens, present, self._split(noise)[2])[-1]
+        audio, video = self.fusion(*tokens, self.there(signal), self._split(noise)[2])[-1]
         return self.norm(audio), self.norm(video)
 
     def alone(self, tokens: Both) -> Both:
@@ -242,8 +251,7 @@ class AudioVideoEncoder(Encoder):
             number: (torch.cat(x[::-1], dim=1), torch.cat(y[::-1], dim=1))
             for number, x, y in zip(alone, audio, video, strict=True)
         }
-        present = signal.present if self.lacking else None
-        together = self.fusion(*found[alone[-1]], present)
+        together = self.fusion(*found[alone[-1]], self.there(signal))
         return found | dict(enumerate(together, start=self.audio.depth))
 
     def attended(self, maps: list[Tensor], layer: int) -> Tensor:
@@ -252,19 +260,33 @@ class AudioVideoEncoder(Encoder):
             "where sound and picture look is drawn of each by itself: modality=a or v would fit"
         )
 
-    def pool(self, features: Tensor, how: Pool = "mean", visible: Any = None) -> Tensor:
+    def pool(
+        self,
+        features: Tensor,
+        how: Pool = "mean",
+        visible: Any = None,
+        there: Both | None = None,
+    ) -> Tensor:
         """Sound's vector, then pictures': (B, 2 + V + V', D) -> (B, 2 D); NaN for what is absent.
 
-        Without what is `visible`, features are of all patches. If they are mingled, (B, D).
+        Without what is `visible`, features are of all patches. If they are mingled, (B, D), in
+        which NaN does not count, or, if it is told what is `there`, of that very much.
         """
-        if self.mingled:
+        if self.mingled and (there is None or how == "class"):
             return pool_tokens(features, self.prefix, how, ragged=self.lacking)
         if how == "class":
             return features[:, : self.prefix].flatten(1)
         heard = torch.Size(self.audio.grid).numel() if visible is None else visible[0].shape[1]
         first = self.prefix + heard
         parts = features[:, self.prefix : first], features[:, first:]
-        return torch.cat([part.mean(dim=1) for part in parts], dim=1)
+        if not self.mingled or there is None:
+            return torch.cat([part.mean(dim=1) for part in parts], dim=1)
+        counts = [has.unsqueeze(1) * part.shape[1] for has, part in zip(there, parts, strict=True)]
+        sums = [
+            part.sum(dim=1).masked_fill(count == 0, 0.0)
+            for part, count in zip(parts, counts, strict=True)
+        ]
+        return (sums[0] + sums[1]) / (counts[0] + counts[1]).clamp(min=1)
 
     def forward_head(
         self,
@@ -272,14 +294,23 @@ class AudioVideoEncoder(Encoder):
         pre_logits: bool = False,
         noise: Tensor | None = None,
         visible: Any = None,
+        there: Both | None = None,
     ) -> Tensor:
         """What the head makes of normalised tokens: (B, 2 + V + V', D) -> (B, outputs), (B, 2 D).
 
-        `noise` and what is `visible` are those of the tokens.
+        `noise`, what is `visible` and what is `there` are those of the tokens. Whatever is NaN
+        though it is there makes the answer NaN.
         """
         dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
-        pooled = self.pool(features, self.head.pool, visible)
-        return self.head(pooled, pre_logits, dropped, self.lacking)
+        pooled = self.pool(features, self.head.pool, visible, there)
+        return self.head(pooled, pre_logits, dropped, self._values_there(there))
+
+    def _values_there(self, there: Both | None) -> Tensor | None:
+        """Which values of pooled vectors mean something: (B, D) or (B, 2 D)."""
+        if there is None:
+            return None
+        kept = [there[0] | there[1]] if self.mingled else there
+        return torch.stack(list(kept), dim=1).repeat_interleave(self.width, dim=1)
 
     def make_head(self, outputs: int, pool: Pool, batch_norm: bool, dropout: float) -> Any:
         """A fresh head."""

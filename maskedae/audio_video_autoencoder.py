@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskedae.audio_video import AudioVideoEncoder
-from maskedae.contrast import Contrast, info_nce, mean_present
+from maskedae.contrast import Contrast, gathered, info_nce, mean_present
 from maskedae.joint import Both
 from maskedae.learner import Imagined, Learner, Output
 from maskedae.masking import Mask, Masker, take
-from maskedae.meeting import Masks, blanked, draw_masks, means, sides, spread
+from maskedae.meeting import Masks, blanked, draw_masks, filled, means, sides
 from maskedae.pairs import Pair
 from maskedae.targets import Target
 
@@ -48,6 +48,11 @@ class AudioVideoAutoencoder(Learner):
     def noise_size(self) -> int:
         """How many random numbers the masks of one sample take."""
         return self.views * sum(torch.Size(grid).numel() for grid in self.encoder.grids)
+
+    @property
+    def paths_size(self) -> int:
+        """How many random numbers the dropped paths of all views of one sample take."""
+        return self.views * super().paths_size
 
     @property
     def views(self) -> int:
@@ -87,30 +92,32 @@ class AudioVideoAutoencoder(Learner):
         """Pair -> loss, predictions (B, M, P), (B, M', P') and masks of the views.
 
         What is `taught` (B, N, D), (B, N', D) is what a teacher's `teach` gives, where features are
-        to be imagined. `paths` (B, encoder.noise_size) says which paths are dropped.
+        to be imagined. `paths` (B, paths_size) says which paths are dropped, in each view.
         """
         masks = self._check(mask or self.draw_mask(len(signal), noise, generator), signal)
         first, second = masks[0], masks[-1]
-        heard, seen = signal.present if self.encoder.lacking else (None, None)
+        kept = [None] * self.views if paths is None else paths.tensor_split(self.views, dim=1)
+        present = self.encoder.there(signal)
+        heard, seen = (None, None) if present is None else map(gathered, present)
         # Each modality is encoded by itself, and then both together (section 3.1).
-        apart = self.encoder.apart(signal, visible(first), paths)
-        together = self.encoder.together(apart, signal, paths)
+        apart = self.encoder.apart(signal, visible(first), kept[0])
+        together = self.encoder.together(apart, signal, kept[0])
         # What is hidden of either is imagined from what is visible of both.
         predictions = self.imagine(together, first, signal)
         targets = self.asked(signal, first, taught)
         metrics = compare(predictions, targets, (heard, seen))
         loss = metrics["audio"] + metrics["video"]
         # Which sound belongs to which pictures? (3.2)
-        audio, video = self._vectors(apart)
-        if self.inter.weight:
+        vectors = self._vectors(apart) if self.inter.weight or self.intra.weight else None
+        if vectors and self.inter.weight:
             both = None if heard is None or seen is None else heard & seen
             both_ways, temperature = self.inter.symmetric, self.inter.temperature
-            metrics["inter"] = info_nce(video, audio, temperature, both, both_ways)
+            metrics["inter"] = info_nce(*vectors[::-1], temperature, both, both_ways)
             loss = loss + self.inter.weight * metrics["inter"]
         # Which other view is of the same sample?
-        if self.intra.weight:
-            others = self._vectors(self.encoder.apart(signal, visible(second), paths))
-            metrics["intra"] = self._intra((audio, video), others, (heard, seen))
+        if vectors and self.intra.weight:
+            others = self._vectors(self.encoder.apart(signal, visible(second), kept[-1]))
+            metrics["intra"] = self._intra(vectors, others, (heard, seen))
             loss = loss + self.intra.weight * metrics["intra"]
         return Output(loss, predictions, masks, metrics)
 
@@ -138,14 +145,14 @@ class AudioVideoAutoencoder(Learner):
 
     def imagine(self, tokens: Both, masks: Masks, signal: Pair) -> Both:
         """Predict what is hidden: (B, 1 + V, D), (B, 1 + V', D) -> (B, M, P), (B, M', P')."""
-        audio, video = self.decoder(tokens, masks, self._present(signal))
+        audio, video = self.decoder(tokens, masks, self.encoder.there(signal))
         return audio.float(), video.float()
 
-    def _present(self, signal: Pair) -> Both | None:
-        return signal.present if self.encoder.lacking else None
-
     def asked(self, signal: Pair, masks: Masks, taught: Both | None) -> Both:
-        """What should be predicted: values of the signal, or what is taught; see `forward`."""
+        """What should be predicted: values of the signal, or what is taught; see `forward`.
+
+        Zeros where a sample lacks it.
+        """
         if (taught is None) != (self.targets is not None):
             wants = "what a teacher makes of samples" if taught is None else "no teacher"
             raise ValueError(f"predicts={'features' if taught is None else 'signal'} takes {wants}")
@@ -157,7 +164,8 @@ class AudioVideoAutoencoder(Learner):
                 target(side, mask.hidden)
                 for target, side, mask in zip(self.targets, sides(signal), masks, strict=True)
             )
-        return audio.float(), video.float()
+        wanted = audio.float(), video.float()
+        return filled(wanted, signal) if self.encoder.lacking else wanted
 
     @torch.no_grad()
     def teach(self, signal: Pair) -> Both:
@@ -184,7 +192,7 @@ class AudioVideoAutoencoder(Learner):
         masks = draw_masks(masker, encoder.grids, 1, noise[:, :units])
         masks = _to(masks[0], signal), _to(masks[1], signal)
         tokens = encoder.together(encoder.apart(signal, visible(masks)), signal)
-        drawn: Both = self.decoder.imagine(tokens, masks, self._present(signal))  # type: ignore[operator]
+        drawn: Both = self.decoder.imagine(tokens, masks, encoder.there(signal))  # type: ignore[operator]
         patches = [
             target.restore(x.float(), side, mask, oracle)
             for target, x, side, mask in zip(self.targets, drawn, sides(signal), masks, strict=True)
@@ -217,13 +225,13 @@ def compare(
 ) -> dict[str, Tensor]:
     """Mean squared errors of 2 x (B, M, P), over the samples present, of sound and of pictures.
 
-    As `baseline`, those of predicting nothing but the mean of every patch, together.
+    What is present is that of all processes, see `mean_present`. As `baseline`, those of predicting
+    nothing but the mean of every patch, together.
     """
     found: dict[str, Tensor] = {}
     flat: list[Tensor] = []
     parts = zip(("audio", "video"), predictions, targets, present, strict=True)
     for name, x, y, there in parts:
-        y = y if there is None else y.masked_fill(~spread(there, y), 0.0)  # it may be NaN
         found[name] = mean_present((x - y).square().mean(dim=(1, 2)), there)
         flat.append(mean_present(y.var(dim=-1, correction=0).mean(dim=1), there))
     return {**found, "baseline": flat[0] + flat[1]}

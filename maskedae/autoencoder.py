@@ -48,7 +48,7 @@ class MaskedAutoencoder(Learner):
     ) -> Output:
         """(B, C, *size) -> loss, prediction (B, M, P), mask.
 
-        `paths` (B, encoder.noise_size) says which paths of the encoder are dropped, where any are.
+        `paths` (B, paths_size) says which paths of the encoder are dropped, where any are.
         """
         mask = mask or self.draw_mask(len(signal), noise, generator)
         self._check(mask, len(signal))

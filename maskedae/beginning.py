@@ -1,6 +1,7 @@
 """Where pre-training starts, if not from chance: weights of the whole, of a part, of a teacher."""
 
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -109,15 +110,43 @@ def begin(model: Learner, recipe: Recipe, teacher: Teacher | None = None) -> str
         unlike = teacher.unlike(recipe.data)
         notes.append(f"teacher   {recipe.teacher}")
         notes += [f"warning   the teacher is used to other data: {unlike}"] if unlike else []
-    for name in (name for name in recipe.begin if name != CHANCE):
-        place = recipe.teacher if name == TEACHER else name
-        if place is None:
-            raise ValueError("init names the teacher, and there is none: --teacher CHECKPOINT")
-        donor = load_with_report(place)
+    for name, donor in donors(recipe):
         inherit = getattr(model_file(recipe.model_name), "inherit", adopt)
         notes += [f"init      {name}: {note}" for note in inherit(model, donor)]
         inherit_heritage(model, donor.recipe)
     return "\n".join(notes)
+
+
+def donors(recipe: Recipe) -> list[tuple[str, Loaded]]:
+    """What a recipe starts from, by name, in the order that the model's file gives it a `rank`.
+
+    Raises ValueError for two of the same rank, of which one would replace the other.
+    """
+    rank = getattr(model_file(recipe.model_name), "rank", None)
+    found = list[tuple[str, Loaded]]()
+    for name in (name for name in recipe.begin if name != CHANCE):
+        place = recipe.teacher if name == TEACHER else name
+        if place is None:
+            raise ValueError("init names the teacher, and there is none: --teacher CHECKPOINT")
+        found.append((name, load_donor(place, recipe.model)))
+    if rank is not None:
+        found.sort(key=lambda named: rank(named[1]))
+        for (one, its), (other, donor) in pairwise(found):
+            if rank(its) == rank(donor):
+                raise ValueError(
+                    f"init names {one} and {other}, and all that {its.name} gives is what "
+                    f"{donor.name} gives, too: one of them would fit"
+                )
+    return found
+
+
+def load_donor(place: str, config: Any) -> Loaded:
+    """A model to start from; of one of sound and picture what one of only one of them has."""
+    donor = load_with_report(place)
+    alone = getattr(config, "modality", "av") != "av"
+    if alone and getattr(donor.config, "modality", "") == "av":
+        return load_with_report(place, modality=config.modality)
+    return donor
 
 
 def adopt(model: Learner, donor: Loaded) -> list[str]:

@@ -36,7 +36,8 @@ class Classifier(nn.Module, Hub):
         Where patches are hidden, in training, the others are `visible` (B, V).
         """
         features = self.encoder.forward_features(signal, visible, noise)
-        return self.encoder.forward_head(features, noise=noise, visible=visible)
+        there = self.encoder.there(signal)
+        return self.encoder.forward_head(features, noise=noise, visible=visible, there=there)
 
     @property
     def description(self) -> dict[str, Any]:

@@ -31,16 +31,15 @@ def info_nce(
     """Tell from every x which y is of the same sample, and back: 2 x (B, D) -> scalar.
 
     The cross-entropy of cosines over a temperature (arXiv:1807.03748), without the way back unless
-    `symmetric`. Samples that are not `present` (B,) neither ask nor answer, and those of all
-    processes count.
+    `symmetric`. Samples of all processes count; those that are not `present`, which is `gathered`
+    (processes * B,), neither ask nor answer.
     """
     kind = x.device.type
     with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         x, y = (F.normalize(gathered(side.float()), dim=-1) for side in (x, y))
         scores = x @ y.T / temperature
-    there = None if present is None else gathered(present)
-    loss = _cross_entropy(scores, there)
-    return (loss + _cross_entropy(scores.T, there)) / 2 if symmetric else loss
+    loss = _cross_entropy(scores, present)
+    return (loss + _cross_entropy(scores.T, present)) / 2 if symmetric else loss
 
 
 def _cross_entropy(scores: Tensor, there: Tensor | None) -> Tensor:
@@ -52,13 +51,13 @@ def _cross_entropy(scores: Tensor, there: Tensor | None) -> Tensor:
 
 
 def mean_present(values: Tensor, present: Tensor | None = None) -> Tensor:
-    """The mean over the samples that are `present`, of all processes: 2 x (B,) -> scalar.
+    """The mean over the samples of all processes, or over those `present`: (B,) -> scalar.
 
-    Zero where there are none.
+    What is present is `gathered` (processes * B,). Zero where there are none.
     """
     if present is None:
         return values.mean()  # batches are of one size, so the mean over processes is that of all
-    return _mean(gathered(values), gathered(present))
+    return _mean(gathered(values), present)
 
 
 def _mean(values: Tensor, there: Tensor) -> Tensor:

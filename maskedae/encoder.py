@@ -93,6 +93,10 @@ class Encoder(nn.Module, ABC):
         """Which patches are whole: (B, C, *size) -> (B, N); None where signals never end early."""
         return None
 
+    def there(self, signal: Any) -> tuple[Tensor, Tensor] | None:
+        """Which samples have sound, and which pictures: 2 x (B,); None where none lacks its own."""
+        return None
+
     def share_hidden(self, mask: Mask, signal: Tensor) -> float:
         """The share of the units of signals that a mask hides."""
         return mask.hidden.shape[1] / (mask.hidden.shape[1] + mask.visible.shape[1])
@@ -176,11 +180,12 @@ class Encoder(nn.Module, ABC):
         pre_logits: bool = False,
         noise: Tensor | None = None,
         visible: Any = None,
+        there: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """What the head makes of normalised tokens: (B, prefix + N, D) -> (B, outputs) or (B, D).
 
         Without `reset_classifier`, the mean of the patches. `noise` is that of the tokens, as is
-        what was `visible`.
+        what was `visible`, and what was `there` of their signal.
         """
         dropped = None if noise is None or not self.head.dropout else noise[:, 2 * self.depth :]
         return self.head(features, pre_logits, dropped, self.ragged)

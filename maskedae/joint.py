@@ -25,6 +25,11 @@ class JointBlocks(nn.Module):
         init_linear(self)
 
     @property
+    def stacks(self) -> list[Blocks]:
+        """All blocks, in the order of their noise."""
+        return [self.blocks]
+
+    @property
     def depth(self) -> int:
         """Blocks that a token goes through."""
         return len(self.blocks)
@@ -101,6 +106,11 @@ class BottleneckBlocks(nn.Module):
         init_linear(self)
 
     @property
+    def stacks(self) -> list[Blocks]:
+        """The blocks of each, in the order of their noise."""
+        return [self.audio, self.video]
+
+    @property
     def depth(self) -> int:
         """Blocks that a token goes through."""
         return len(self.audio)
@@ -119,8 +129,7 @@ class BottleneckBlocks(nn.Module):
         shares = _shares(present, x)
         noises = (None, None) if noise is None else noise.chunk(2, dim=1)
         keeps = [
-            keep_paths(blocks, x, part)
-            for blocks, part in zip((self.audio, self.video), noises, strict=True)
+            keep_paths(blocks, x, part) for blocks, part in zip(self.stacks, noises, strict=True)
         ]
         shared = self.tokens.expand(len(x), -1, -1)
         for number in range(self.depth):

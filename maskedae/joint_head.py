@@ -9,8 +9,8 @@ from maskedae.head import Pool
 class JointHead(nn.Module):
     """Normalise vectors (B, P), such as two put together, map linearly; without outputs, neither.
 
-    What is not there, which is NaN, has no part in the norm and adds nothing to the answer. See
-    `Head` for what is to be chosen. Unless the head `replaces` the norm of the tokens, it has one
+    What is not there has no part in the norm and adds nothing to the answer. See `Head` for what is
+    to be chosen. Unless the head `replaces` the norm of the tokens, it has one
     beside it.
     """
 
@@ -48,17 +48,16 @@ class JointHead(nn.Module):
         vectors: Tensor,
         pre_logits: bool = False,
         noise: Tensor | None = None,
-        lacking: bool = False,
+        there: Tensor | None = None,
     ) -> Tensor:
-        """(B, P) -> (B, outputs), or (B, P) before the linear map.
+        """(B, P) -> (B, outputs), or (B, P) before the linear map; NaN there for what is not.
 
         In training, values are dropped where their noise (B, P), uniform in [0, 1), is low.
-        Raises ValueError for a batch norm where one of both may be `lacking`.
+        Raises ValueError for a batch norm where it is told which values are `there` (B, P).
         """
-        if not lacking:
-            normed, there = self.norm(vectors), None
+        if there is None:
+            normed = self.norm(vectors)
         else:
-            there = ~vectors.isnan()
             normed = self._normalise(vectors.masked_fill(~there, 0.0), there)
         if pre_logits or isinstance(self.linear, nn.Identity):
             return normed if there is None else normed.masked_fill(~there, torch.nan)

@@ -48,6 +48,11 @@ class Learner(nn.Module, Hub, ABC):
         """How many random numbers the masks of one sample take."""
 
     @property
+    def paths_size(self) -> int:
+        """How many random numbers the dropped paths of one sample take; none where all are kept."""
+        return self.encoder.noise_size if self.encoder.drops else 0
+
+    @property
     @abstractmethod
     def needs_statistics(self) -> bool:
         """Whether predictions lack the mean and deviation of their patch."""
@@ -77,7 +82,7 @@ class Learner(nn.Module, Hub, ABC):
     ) -> Output:
         """Loss, prediction and mask of signals.
 
-        `paths` (B, encoder.noise_size) says which paths of the encoder are dropped, where any are.
+        `paths` (B, paths_size) says which paths of the encoder are dropped, where any are.
         """
 
     @abstractmethod

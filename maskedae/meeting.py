@@ -17,21 +17,27 @@ def sides(signal: Pair) -> list[Tensor]:
     return [signal.audio, signal.video]
 
 
-def spread(there: Tensor, x: Tensor) -> Tensor:
+def along(there: Tensor, x: Tensor) -> Tensor:
     """What is true of samples, for the axes of another tensor: (B,), (B, ...) -> (B, 1, ...)."""
     return there.view(-1, *[1] * (x.ndim - 1))
 
 
-def filled(signal: Pair) -> list[Tensor]:
-    """Sound and pictures of a pair, zeros where there are none."""
-    pairs = zip(sides(signal), signal.present, strict=True)
-    return [torch.where(spread(there, side), side, 0.0) for side, there in pairs]
+def filled(x: Sequence[Tensor], signal: Pair) -> Both:
+    """Put zeros in place of what stands for a sound or pictures that there are none of: the same.
+
+    Whatever that was, it gets no gradient.
+    """
+    audio, video = (
+        torch.where(along(there, side), side, 0.0)
+        for side, there in zip(x, signal.present, strict=True)
+    )
+    return audio, video
 
 
 def blanked(x: Sequence[Tensor], signal: Pair) -> Both:
     """Put NaN in place of what stands for a sound or pictures that there are none of: the same."""
     audio, video = (
-        side.masked_fill(~spread(there, side), torch.nan)
+        side.masked_fill(~along(there, side), torch.nan)
         for side, there in zip(x, signal.present, strict=True)
     )
     return audio, video

@@ -51,7 +51,7 @@ class Pretraining:
     ) -> None:
         self.model, self.data, self.bank, self.queries = model, data, bank, queries
         self.workers, self.teacher = workers, teacher  # that read what is scored; that is predicted
-        masks, paths = model.noise_size, model.encoder.noise_size if model.encoder.drops else 0
+        masks, paths = model.noise_size, model.paths_size
         self.ends = [masks, masks + paths]  # of numbers for masks, and for paths that are dropped
         self.noise_size = masks + paths + data.noise_size
 

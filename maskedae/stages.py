@@ -97,6 +97,7 @@ class Stages(nn.ModuleList):
         self.depths, self.width, self.eps = depths, before, eps
         self.checkpointing = False
         self.drop_path = 0.0  # of the last block; it grows evenly from none at the first
+        self.span = 0.0, 1.0
 
     def __getitem__(self, which: Any) -> Any:
         """One block, or some as a plain list."""

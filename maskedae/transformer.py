@@ -77,7 +77,8 @@ class Blocks(nn.ModuleList):
     def __init__(self, tower: Tower) -> None:
         super().__init__(Block(tower) for _ in range(tower.depth))
         self.checkpointing = False
-        self.drop_path = 0.0  # of the last block; it grows evenly from none at the first
+        self.drop_path = 0.0  # of the deepest block; it grows evenly from none at the first
+        self.span = 0.0, 1.0  # how deep its own first and last blocks are
 
     def __getitem__(self, which: Any) -> Any:
         """One block, or some as a plain list."""
@@ -131,7 +132,8 @@ def keep_paths(blocks: Any, x: Tensor, noise: Tensor | None = None) -> Tensor | 
         return None
     shape = (len(x), len(blocks), 2)
     noise = torch.rand(shape, device=x.device) if noise is None else noise.reshape(shape)
-    rates = torch.linspace(0, blocks.drop_path, len(blocks), device=x.device).unsqueeze(-1)
+    first, last = (blocks.drop_path * deep for deep in blocks.span)
+    rates = torch.linspace(first, last, len(blocks), device=x.device).unsqueeze(-1)
     return ((noise >= rates) / (1 - rates)).to(x.dtype)
 
 

@@ -19,6 +19,7 @@ from maskedae.layouts import State
 from maskedae.learner import Learner
 from maskedae.masking import Masker, RandomMasker
 from maskedae.models.layouts.cav_mae_starts import inherit as inherit
+from maskedae.models.layouts.mavil_starts import rank as rank
 from maskedae.pairs import PairMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions

@@ -9,6 +9,8 @@ from timm.optim._param_groups import param_groups_layer_decay
 from torch import nn
 from torch.testing import assert_close
 
+from maskedae.answers import Answers
+from maskedae.classifier import Classifier
 from maskedae.joint_head import JointHead
 from maskedae.masking import Mask, RandomMasker
 from maskedae.pairs import Pair, PairMasker
@@ -168,8 +170,10 @@ def test_with_both_the_head_is_a_norm_and_a_linear_map():
     x = encoder.forward_features(signal)
     pooled = torch.cat([x[:, 2 : 2 + SOUNDS].mean(1), x[:, 2 + SOUNDS :].mean(1)], dim=1)
     expected = encoder.head.linear(encoder.head.norm(pooled))
-    assert_close(encoder.forward_head(x), expected, rtol=1e-4, atol=1e-5)
+    there = encoder.there(signal)
+    assert_close(encoder.forward_head(x, there=there), expected, rtol=1e-4, atol=1e-5)
     encoder.lacking = False
+    assert encoder.there(signal) is None
     assert_close(encoder.forward_head(x), expected, rtol=1e-4, atol=1e-5)
     assert isinstance(encoder.norm, nn.Identity) and isinstance(encoder.audio.norm, nn.Identity)
 
@@ -179,7 +183,7 @@ def test_the_answer_of_one_is_that_of_half_the_head(pool):
     encoder = classifier(global_pool=pool)
     signal = pair((1, 0), (0, 1))
     x = encoder.forward_features(signal)
-    answers = encoder.forward_head(x)
+    answers = encoder.forward_head(x, there=encoder.there(signal))
     pooled = encoder.pool(x, pool)
     for row, half in ((0, slice(48)), (1, slice(48, None))):
         values, norm = pooled[row, half], encoder.head.norm
@@ -202,16 +206,27 @@ def test_every_weight_of_a_classifier_learns():
     encoder = classifier()
     encoder.train()
     signal = pair((1, 0), (1, 1), fill=torch.nan)
-    grads = gradients(encoder, encoder.forward_head(encoder.forward_features(signal)).sum())
+    tokens, there = encoder.forward_features(signal), encoder.there(signal)
+    grads = gradients(encoder, encoder.forward_head(tokens, there=there).sum())
     assert all(grad.isfinite().all() for grad in grads.values())
 
 
 def test_a_batch_norm_takes_both():
     encoder, signal = classifier(batch_norm=True), pair()
     with pytest.raises(ValueError, match="--data.missing=skip fits"):
-        encoder.forward_head(encoder.forward_features(signal))
+        encoder.forward_head(encoder.forward_features(signal), there=encoder.there(signal))
     encoder.lacking = False
     assert encoder.forward_head(encoder.forward_features(signal)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+def test_what_diverged_gives_no_answer(lacking):
+    model = Classifier(mavil().encoder, Answers("class", ("a", "b"))).eval()
+    model.encoder.lacking = lacking
+    signal = pair((1, 1), (1, 1 - lacking))
+    assert model(signal).isfinite().all()
+    nn.init.constant_(model.encoder.audio.blocks[0].mlp.fc1.bias, torch.nan)
+    assert model(signal).isnan().all()
 
 
 def test_dropout_of_the_head():
@@ -240,12 +255,12 @@ def test_noise_says_which_paths_are_dropped(encoder):
     first, again = (encoder.forward_features(signal, noise=noise) for _ in range(2))
     assert first.equal(again)
     blocks = encoder.noise_size // 2
-    for number in range(blocks):  # of each the second path; none in the first of a stack
+    for number in range(blocks):  # of each the second path; none in the first of each side
         other = torch.full((2, encoder.noise_size), 0.9)
         other[:, 2 * number + 1] = 0.0
         whole = encoder.forward_features(signal, noise=torch.full_like(other, 0.9))
         changed = not encoder.forward_features(signal, noise=other).allclose(whole)
-        assert changed == (number % 2 == 1)
+        assert changed == (number not in (0, 2))
 
 
 def test_layers_learn_at_rates_of_their_own(encoder):

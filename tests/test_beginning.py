@@ -1,6 +1,7 @@
 """What pre-training starts from, and what it learns from besides signals."""
 
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch.testing import assert_close
 from maskedae import create_model
 from maskedae.beginning import Teacher, adopt, any_teacher, begin, load_teacher
 from maskedae.datasets.audio_video import AudioVideo
+from maskedae.pairs import Pair
 from maskedae.recipe import Recipe
 from maskedae.settings import Train
 from maskedae.weights import load_with_report
@@ -129,8 +131,49 @@ def test_one_kind_alone_starts_from_its_like(saved):
     signal = torch.randn(2, 1, 64, 32)
     with torch.no_grad():
         assert model.encoder(signal).equal(donor.encoder(signal))
+
+
+@pytest.mark.parametrize("name", [NAME, "cav_mae_vit_base"])
+def test_one_kind_alone_starts_from_its_part_of_both(saved, name):
+    settings = {**TINY, "video_size": (1, 32, 32), "video_patch": (1, 8, 8)}
+    whole = create_model(name, **settings)
+    alone = create_model(name, **settings, modality="a")
+    given = recipe(begin=[saved(whole)], name=name, **settings, modality="a")
+    begin(alone, given)
+    signal = pair((1, 1), (1, 1))
+    with torch.no_grad():
+        tokens = alone.encoder.forward_features(signal.audio)
+        still = Pair(signal.audio, signal.video[:, :, :1], *signal.present)
+        assert_close(tokens, whole.encoder.each(still)[0])
+    other = create_model(name, **settings, modality="v")
     with pytest.raises(ValueError, match="does not fill the encoder"):
-        begin(model, recipe(begin=[saved(mavil())], modality="a"))
+        begin(other, recipe(begin=[saved(alone)], name=name, **settings, modality="v"))
+
+
+def test_the_order_of_several_does_not_matter(saved):
+    sizes = {"width": 48, "depth": 2, "heads": 4}
+    clip = {"size": (4, 32, 32), "patch": (2, 8, 8)}
+    donors = (
+        create_model("mae_vit_base_patch16", **sizes, size=(32, 32), patch=(8, 8)),
+        create_model("audiomae_vit_base_patch16", **sizes, size=(64, 32), patch=(8, 8)),
+        create_model("videomae_vit_base_patch16", **sizes, **clip),
+    )
+    places = [saved(donor) for donor in donors]
+    fresh, found = mavil().state_dict(), []
+    for order in permutations(range(3)):
+        model = mavil()
+        model.load_state_dict(fresh)
+        begin(model, recipe(begin=[places[number] for number in order]))
+        found.append(model.state_dict())
+    assert all(value.equal(other[key]) for other in found for key, value in found[0].items())
+    encoders = [donor.encoder.state_dict() for donor in donors]
+    for side, theirs in (("audio", encoders[1]), ("video", encoders[2])):
+        key = "blocks.1.attn.qkv.weight"
+        assert found[0][f"encoder.{side}.{key}"].equal(theirs[key])
+    met = found[0]["encoder.fusion.blocks.0.attn.qkv.weight"]
+    assert met.equal(encoders[2]["blocks.1.attn.qkv.weight"])
+    with pytest.raises(ValueError, match="one of them would fit"):
+        begin(mavil(), recipe(begin=[places[1], saved(donors[1])]))
 
 
 def test_students_keep_the_licences_of_all_they_are_made_of(saved, tmp_path):

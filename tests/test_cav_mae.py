@@ -205,6 +205,15 @@ def test_a_classifier_sees_the_mean_of_all_patches_there_are():
     assert not neither.isnan().any()
 
 
+def test_what_diverged_gives_no_answer():
+    model, signal = classifier(), samples((1, 0), (1, 1))
+    encoder = model.encoder
+    x, there = encoder.forward_features(signal), encoder.there(signal)
+    assert encoder.forward_head(x, there=there).isfinite().all()
+    x[0, 3, 5] = math.nan
+    assert encoder.forward_head(x, there=there).isnan().tolist() == [[True] * 3, [False] * 3]
+
+
 def test_every_weight_of_a_classifier_learns():
     model = classifier(dropout=0.2).train()
     signal = samples((1, 0), (1, 1), fill=math.nan)
@@ -305,6 +314,23 @@ def test_it_starts_from_an_image_mae(tmp_path):
     other = cav()
     inherit(other, load_with_report(saved(model, tmp_path)))
     assert other.decoder.heads[0].bias.equal(model.decoder.heads[0].bias)
+
+
+def test_it_does_not_start_from_others(tmp_path):
+    sizes = {k: v for k, v in TINY.items() if not k.startswith(("audio", "video"))}
+    sounds = create_model(
+        "audiomae_vit_base_patch16", size=(64, 32), patch=(8, 8), **sizes | {"depth": 3}
+    )
+    mavil = create_model("mavil_vit_base", **{**TINY, **FRAME})
+    for other, words in (
+        (sounds, r"would fit, and the file holds audiomae_\w+ of \(48, 3, 4\) for sounds"),
+        (cav(modality="a"), "cav_mae_vit_base of .* for sounds"),
+        (cav(modality="v"), "cav_mae_vit_base of .* for clips"),
+        (mavil, "meet in other ways in the mavil_vit_base of the file"),
+        (cav(depth=3), r"are \(48, 3, 4\) in the file and \(48, 2, 4\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            inherit(cav(), load_with_report(saved(other, tmp_path)))
 
 
 def test_another_size_keeps_marks(tmp_path):

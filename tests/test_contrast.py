@@ -77,6 +77,7 @@ class Twin(nn.Module):
 
     def forward(self, x, y, there):
         a, b = self.one(x), self.other(y)
+        there = gathered(there)
         loss = info_nce(a, b, 0.1, there) + 0.1 * info_nce(b, a, 0.5, symmetric=False)
         return loss + mean_present(a.square().mean(1), there) + mean_present(b.mean(1))
 

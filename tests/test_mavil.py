@@ -19,7 +19,7 @@ from maskedae.contrast import info_nce
 from maskedae.masking import RandomMasker, take
 from maskedae.pairs import Pair, PairMasker
 from maskedae.patches import patchify
-from maskedae.transformer import set_checkpointing, set_drop_path
+from maskedae.transformer import keep_paths, set_checkpointing, set_drop_path
 from maskedae.weights import load_with_report
 from maskedae.zoo import model_config
 
@@ -219,12 +219,47 @@ def test_it_compiles_as_one_graph(lacking):
 def test_checkpointing_and_dropped_paths_are_the_samples_own():
     model, signal = mavil(), pair()
     set_drop_path(model.encoder, 0.5)
-    masks, paths = model.draw_mask(2), torch.rand(2, model.encoder.noise_size)
+    masks, paths = model.draw_mask(2), torch.rand(2, model.paths_size)
     kept = []
     for on in (False, True):
         set_checkpointing(model, on)
         kept.append(gradients(model, model(signal, masks, paths=paths).loss))
     assert all(grad.equal(kept[1][name]) for name, grad in kept[0].items())
+
+
+def test_each_view_drops_paths_of_its_own():
+    model, signal = mavil(), pair((1, 1, 1), (1, 1, 1))
+    assert model.paths_size == 0
+    set_drop_path(model.encoder, 0.5)
+    size = model.encoder.noise_size
+    assert model.paths_size == 2 * size and mavil(intra_weight=0.0).views == 1
+    masks = model.draw_mask(3)[:1] * 2  # both views see the same
+    none = torch.ones(3, size)
+    alike = model(signal, masks, paths=torch.cat([none, none], dim=1)).metrics
+    other = model(signal, masks, paths=torch.cat([none, torch.zeros(3, size)], dim=1)).metrics
+    assert other["inter"].equal(alike["inter"]) and other["audio"].equal(alike["audio"])
+    assert not other["intra"].isclose(alike["intra"])
+
+
+@pytest.mark.parametrize("fusion", KINDS)
+@pytest.mark.parametrize("fusion_depth", [1, 3])
+def test_more_paths_are_dropped_the_deeper(fusion, fusion_depth):
+    encoder = mavil(fusion=fusion, depth=2, fusion_depth=fusion_depth).encoder
+    set_drop_path(encoder, 0.6)
+    x, rates = torch.empty(20_000, 1), []
+    stacks = [part.blocks for part in encoder.parts] + encoder.fusion.stacks
+    for blocks in stacks:
+        rates.append((keep_paths(blocks, x) == 0).float().mean(dim=(0, 2)))
+    even = torch.linspace(0, 0.6, 2 + fusion_depth)
+    for number, rate in enumerate(rates):
+        assert_close(rate, even[:2] if number < 2 else even[2:], atol=0.02, rtol=0)
+
+
+def test_nothing_is_compared_that_counts_nothing():
+    model = mavil(inter_weight=0.0, intra_weight=0.0)
+    model.encoder.audio.norm.weight.data.fill_(math.nan)  # of each by itself
+    model.encoder.alone = None
+    assert model(pair()).loss.isfinite()
 
 
 def sample(model):

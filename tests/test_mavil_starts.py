@@ -115,6 +115,36 @@ def test_it_starts_from_clips(name):
         assert_close(tokens, theirs.forward_features(signal.video), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["mavil_vit_base", "cav_mae_vit_base"])
+@pytest.mark.parametrize("modality", ["a", "v"])
+def test_it_starts_from_one_kind_alone(name, modality):
+    blocks = 1 if name.startswith("cav") else 2  # and one that is shared
+    alone, model = donor(name, **{**TINY, "depth": blocks}, modality=modality), mavil()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    inherit(model, alone)
+    mine, other = ("audio", "video") if modality == "a" else ("video", "audio")
+    theirs = alone.model.encoder.state_dict()
+    for key, value in getattr(model.encoder, mine).state_dict().items():
+        if not key.startswith(("class_token", "positions")):
+            assert value.equal(theirs[key])
+    for key, value in getattr(model.encoder, other).state_dict().items():
+        assert value.equal(before[f"encoder.{other}.{key}"])
+    signal = pair()
+    if name == "mavil_vit_base":
+        side = signal.audio if modality == "a" else signal.video
+        tokens = alone.model.encoder.forward_features(side)
+        assert model.encoder.each(signal)[modality == "v"].equal(tokens)
+
+
+def test_where_both_meet_otherwise_is_refused():
+    both = donor("cav_mae_vit_base", **TINY)
+    for model in (mavil(), mavil(fusion="bottleneck")):
+        with pytest.raises(ValueError, match="in other ways in the cav_mae_vit_base of the file"):
+            inherit(model, both)
+    with pytest.raises(ValueError, match="in other ways in the mavil_vit_base of the file"):
+        inherit(mavil(fusion="bottleneck"), donor("mavil_vit_base", **TINY))
+
+
 def test_it_starts_from_itself():
     first = donor("mavil_vit_base", **TINY)
     model = mavil(predicts="features")

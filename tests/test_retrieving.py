@@ -1,6 +1,8 @@
 """What is compared in a retrieval, what is left out, and what is told and drawn of it."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +30,9 @@ from maskedae.retrieving.neighbours import (
     spectrogram,
 )
 from maskedae.retrieving.report import Scores, counted, table, write_scores
+
+sys.path.append(str(Path(__file__).parent))
+from pairing import mavil, pair  # noqa: E402
 
 COUNT, VIEWS, BROKEN = 11, 2, 4
 # Of every view: film 1 is silent, 2 is heard alone, 3 is neither; 5 has sound in one view only.
@@ -131,6 +136,14 @@ def test_an_encoder_of_one_kind_finds_nothing(tiny):
     model = create_model("mae_vit_tiny_patch16", **tiny)
     with pytest.raises(ValueError, match="of mae_vit_tiny_patch16 sees signals of one kind"):
         vectors_of(model.encoder, "mae_vit_tiny_patch16")
+
+
+def test_what_was_tuned_to_answer_no_longer_compares():
+    encoder = mavil().encoder
+    assert vectors_of(encoder, "mavil")(pair())[0].isfinite().all()
+    encoder.reset_classifier(3)
+    with pytest.raises(ValueError, match="the checkpoint that the tuning started from would fit"):
+        vectors_of(encoder, "mavil")
 
 
 def scores():

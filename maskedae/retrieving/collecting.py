@@ -31,13 +31,21 @@ class Collected(NamedTuple):
 
 
 def vectors_of(encoder: Encoder, name: str) -> Vectors:
-    """How an encoder makes vectors to compare. Raises ValueError if it does not see both kinds."""
+    """How an encoder makes vectors to compare.
+
+    Raises ValueError if it does not see both kinds, or has forgotten how they compare.
+    """
     vectors: Vectors | None = getattr(encoder, "vectors", None)
     if vectors is None:
         both = [other for other in list_models() if isinstance(model_config(other).shape[0], tuple)]
         raise ValueError(
             f"this checkpoint of {name} sees signals of one kind, and it takes an encoder of both "
             f"to find films by their sound: one of {', '.join(both) or 'sound and film'} would fit"
+        )
+    if encoder.tuned:
+        raise ValueError(
+            f"this checkpoint of {name} was tuned to answer, and its sound and pictures no longer "
+            f"compare: the checkpoint that the tuning started from would fit"
         )
     return vectors
 

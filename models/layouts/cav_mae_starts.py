@@ -7,9 +7,10 @@ from einops import rearrange
 
 from maskedae.attention import attentions
 from maskedae.audio_video import AudioVideoEncoder
+from maskedae.beginning import adopt as adopt_whole
 from maskedae.layouts import State
 from maskedae.learner import Learner
-from maskedae.models.layouts.mavil_starts import adopt, told_of
+from maskedae.models.layouts.mavil_starts import adopt, kind_of, told_of, whole
 from maskedae.transformer import Blocks
 from maskedae.vit import VisionTransformer
 
@@ -20,16 +21,18 @@ def inherit(model: Any, donor: Any) -> list[str]:
     Of an image MAE, all blocks but the last serve both sides, that one is shared, kernels are
     summed over colours for sound. Raises ValueError for models of another build.
     """
-    theirs, encoder = donor.model.encoder, model.encoder
-    if isinstance(theirs, AudioVideoEncoder):
-        return adopt(model, donor.model.state_dict(), "model")
+    theirs, encoder, kind = donor.model.encoder, model.encoder, kind_of(donor.config)
+    if not isinstance(encoder, AudioVideoEncoder):
+        return adopt_whole(model, donor)
+    if kind == "both":
+        return whole(model, donor)
     depth, blocks = encoder.audio.depth, encoder.fusion.blocks
     wanted = encoder.width, depth + len(blocks), attentions(encoder)[0].heads
     found = theirs.width, theirs.depth, attentions(theirs)[0].heads
-    if not isinstance(theirs, VisionTransformer) or len(theirs.unit) != 2 or found != wanted:
+    if not isinstance(theirs, VisionTransformer) or kind != "images" or found != wanted:
         raise ValueError(
-            f"an image MAE of width, depth and heads {wanted} would fit, and the file holds a "
-            f"{type(theirs).__name__} of {found} for patches of {theirs.unit}"
+            f"an image MAE of width, depth and heads {wanted} would fit, and the file holds "
+            f"{donor.name} of {found} for {kind}"
         )
     notes = list[str]()
     for name, part in (("audio", encoder.audio), ("video", encoder.video)):

@@ -11,12 +11,30 @@ from maskedae.beginning import adopt as adopt_whole
 from maskedae.codes import resample
 from maskedae.encoder import Encoder
 from maskedae.fitting import adapt_channels, adapt_patch
-from maskedae.joint import BottleneckBlocks
 from maskedae.layouts import State
 from maskedae.learner import Learner
 from maskedae.models.audiomae import AudioMAEConfig
 from maskedae.transformer import Blocks
 from maskedae.vit import VisionTransformer
+
+SIDES = {"images": ("video", "audio"), "sounds": ("audio",), "clips": ("video",), "both": ()}
+
+
+def kind_of(config: Any) -> str:
+    """What the signals of a model of that config are: one of `SIDES`, which start from it."""
+    if not isinstance(config.shape[0], int):
+        return "both"
+    if isinstance(config, AudioMAEConfig) or getattr(config, "modality", "") == "a":
+        return "sounds"
+    return "images" if len(config.shape) == 3 else "clips"
+
+
+def rank(donor: Any) -> int:
+    """Where a loaded model stands among those to start from, of which later ones replace earlier.
+
+    Images, that serve both sides, go first, then sounds, clips, and models of both.
+    """
+    return list(SIDES).index(kind_of(donor.config))
 
 
 def inherit(model: Any, donor: Any) -> list[str]:
@@ -28,27 +46,23 @@ def inherit(model: Any, donor: Any) -> list[str]:
     """
     if not isinstance(model.encoder, AudioVideoEncoder):
         return adopt_whole(model, donor)
-    theirs = donor.model.encoder
+    theirs, kind = donor.model.encoder, kind_of(donor.config)
     decoder = getattr(donor.model, "decoder", None) if isinstance(donor.model, Learner) else None
-    if isinstance(theirs, AudioVideoEncoder):
-        return _whole(model, donor.model)
+    if kind == "both":
+        return whole(model, donor)
     if not isinstance(theirs, VisionTransformer):
         raise ValueError(f"a {type(theirs).__name__} has no blocks for sound or pictures")
-    audio = isinstance(donor.config, AudioMAEConfig)
-    names = ["audio"] if audio else ["video"] if len(theirs.unit) == 3 else ["video", "audio"]
     notes = []
-    for name in names:
+    for name in SIDES[kind]:
         mine = getattr(model.encoder, name)
         _same_build(mine, theirs)
         notes += adopt(mine, told_of(mine, theirs), name)
         notes += _decoder(model.decoder[name], decoder, mine, theirs, name)
     last = theirs.blocks[-1].state_dict()
-    fusion: Any = model.encoder.fusion
-    bottleneck = isinstance(fusion, BottleneckBlocks)
-    for blocks in (fusion.audio, fusion.video) if bottleneck else (fusion.blocks,):
+    for blocks in model.encoder.fusion.stacks:
         for block in blocks:
             block.load_state_dict(last)
-    return [*notes, "blocks where sound and pictures meet start as the last block"]
+    return [*notes, f"blocks where sound and pictures meet start as the last block of {kind}"]
 
 
 def _same_build(mine: VisionTransformer, theirs: VisionTransformer) -> None:
@@ -90,12 +104,7 @@ def rows_for(mine: Any, theirs: Any) -> Tensor | None:
     prefix = theirs.positions.prefixed()[0]
     prefix = prefix if theirs.positions.prefix else torch.zeros_like(mine.positions.prefixed()[0])
     table = resample(table, old, grid[-len(old) :])
-    return torch.cat([prefix, table.repeat(len(mine_rows(mine)) // len(table), 1)]).unsqueeze(0)
-
-
-def mine_rows(part: Any) -> Tensor:
-    """Rows of the patches of a part: (N, D)."""
-    return part.positions()[0]
+    return torch.cat([prefix, table.repeat(len(mine.positions()[0]) // len(table), 1)]).unsqueeze(0)
 
 
 @torch.no_grad()
@@ -125,10 +134,15 @@ def _decoder(mine: Any, theirs: Any, ours: Encoder, other: Encoder, name: str) -
     return adopt(mine, state, f"decoder.{name}")
 
 
-def _whole(model: Any, donor: Any) -> list[str]:
-    builds = [(type(m.encoder.fusion), m.encoder.width) for m in (model, donor)]
-    for mine, theirs in zip(model.encoder.parts, donor.encoder.parts, strict=True):
-        _same_build(mine, theirs)
+def whole(model: Any, donor: Any) -> list[str]:
+    """Start from a loaded model of both; raises ValueError unless both meet in it alike."""
+    mine, theirs = model.encoder, donor.model.encoder
+    builds = [(type(encoder.fusion), encoder.mingled) for encoder in (mine, theirs)]
     if builds[0] != builds[1]:
-        raise ValueError("blocks where sound and pictures meet are of another kind in the file")
-    return adopt(model, donor.state_dict(), "model")
+        raise ValueError(
+            f"sound and pictures meet in other ways in the {donor.name} of the file: one of the "
+            f"same system, and with the same fusion, would fit"
+        )
+    for part, its in zip(mine.parts, theirs.parts, strict=True):
+        _same_build(part, its)
+    return adopt(model, donor.model.state_dict(), "model")
