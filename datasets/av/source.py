@@ -127,7 +127,7 @@ class PairSource:
             samples=self.sound.samples,
             least=fbank.samples(1),
             channel=self.data.channel or "mean",
-            clip=moments.frames * self.data.interval,
+            clip=moments.frames * (moments.interval or 0.0),
             chances=chances[:, -1] if self.augment else None,
         )
 
