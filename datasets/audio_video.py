@@ -71,8 +71,8 @@ class AudioVideo:
     missing: Literal["keep", "skip"] = "keep"
     """What becomes of samples without sound, or without pictures, where a model takes both: they
     take part in what they can, or are left out, named and counted."""
-    interval: float = 0.5
-    """Seconds from one frame of a clip to the next, in films of any rate."""
+    interval: float | None = None
+    """Seconds from one frame of a clip to the next, in films of any rate; by default 0.5."""
     repeats: int = 1
     """Moments drawn of a film each time it is opened for training; each is a sample to the
     model, and to a contrast another film."""
@@ -162,8 +162,9 @@ class AudioVideo:
     @property
     def videos(self) -> Videos:
         """How pictures are read."""
-        names = ("interval", "frame_rate", "scale", "ratio", "flip", "eval_crop", "short_side")
+        names = ("frame_rate", "scale", "ratio", "flip", "eval_crop", "short_side")
         return Videos(
+            interval=0.5 if self.interval is None else self.interval,
             test_views=(self.test_views, 1),
             mean=self.video_mean,
             std=self.video_std,
@@ -247,7 +248,7 @@ class AudioVideo:
             [[self._shown(panel) for panel in row] for row in rows],
             note,
             self.sounds.fbank,
-            self.interval,
+            self.videos.interval or 0.5,
             path,
         )
 

@@ -144,10 +144,9 @@ def test_where_students_start(place, tmp_path, capsys):
     assert main([*options, "--out", str(tmp_path / "a")]) == 0
     said = capsys.readouterr().out
     assert f"teacher   {place / 'run'}" in said and "init      teacher: model: 110 of 114" in said
-    assert main([*options, "--out", str(tmp_path / "b"), "--init", str(place / "run")]) == 0
-    assert f"init      {place / 'run'}: model: 110 of 114" in capsys.readouterr().out
-    assert main([*options, "--out", str(tmp_path / "c"), "--init", "none"]) == 0
-    assert "init      " not in capsys.readouterr().out
+    assert main([*options, "--out", str(tmp_path / "b"), "--init", "none"]) == 0
+    said = capsys.readouterr().out
+    assert f"teacher   {place / 'run'}" in said and "init      " not in said
 
 
 def test_iterations(place, tmp_path, capsys):
@@ -164,9 +163,8 @@ def test_iterations(place, tmp_path, capsys):
     assert teachers == [str(place / "run"), str(out / "iteration-1")]
     first, second = (maskedae.load(out / f"iteration-{n}").encoder for n in (1, 2))
     assert not same_features(first, second)
-    assert main([*command, "--iterations", "3", "--resume"]) == 0
-    assert "resumed   at step 2 of 2" in capsys.readouterr().out
-    assert (out / "iteration-3/checkpoints/last").is_dir()
+    assert main([*command, "--iterations", "2", "--resume"]) == 0
+    assert capsys.readouterr().out.count("resumed   at step 2 of 2") == 2
     assert main([*command[:4], "--out", str(place / "run"), *command[6:], "--iterations", "2"]) == 1
     assert "holds a run of its own" in capsys.readouterr().err
 
@@ -190,12 +188,16 @@ def test_iterations(place, tmp_path, capsys):
             ["--teacher", "RUN", "--model.modality=a"],
             "the same would fit",
         ),
-        (STAGE1, ["--init", "RUN", "--model.modality=a"], "does not fill the encoder"),
+        (STAGE1, ["--init", "OTHER", "--model.modality=a"], "does not fill the encoder"),
         (STAGE1, ["--teacher", "RUN"], "the model predicts signals: take a recipe of the second"),
         (STAGE1, ["--init", "teacher"], "init names the teacher, and there is none"),
         (STAGE1, ["--init", "HIERA"], "has no blocks for sound or pictures"),
         (STAGE1, ["--init", "OTHER"], "width, depth and heads are (48, 2, 2) in the file and (32"),
-        (STAGE1, ["--init", "RUN", "--model.fusion=bottleneck"], "are of another kind in the file"),
+        (
+            STAGE1,
+            ["--init", "RUN", "--model.fusion=bottleneck"],
+            "one of the same system, and with the same",
+        ),
         (STAGE1, ["--model.modality=b"], "modality"),
         (STAGE1, ["--masker.ratio=0.99"], "patches visible"),
         (STAGE1, ["--data.mels=64"], "--data.mels=32, or a model of (48, 64), would fit"),
@@ -422,11 +424,7 @@ def test_checkpoints_come_and_go(place, tuned, tmp_path, kind):
 
 
 @pytest.mark.parametrize("modality", ["a", "v"])
-def test_one_kind_is_exported(place, tuned, tmp_path, capsys, modality):
-    out = ["--modality", modality, "--out"]
-    path = tmp_path / "model.pt2"
-    assert main(["export", str(place / "run"), "--to", "torch", *out, str(path)]) == 0
-    assert path.stat().st_size
+def test_one_kind_is_exported(tuned, tmp_path, capsys, modality):
     folder = tmp_path / "folder"
     assert main(["export", str(tuned[modality]), "--to", "safetensors", "--out", str(folder)]) == 0
     one, other = (maskedae.load(place) for place in (tuned[modality], folder))
@@ -444,7 +442,8 @@ def test_graphs_are_of_one_kind(place, tuned, tmp_path, capsys):
     for run in (place / "run", tuned["av"]):
         assert main(["export", str(run), "--to", "onnx", "--out", str(out)]) == 1
         assert "--modality" in capsys.readouterr().err
-    assert main(["export", str(tuned["a"]), "--to", "onnx", "--out", str(out)]) == 0
+    one = ["--modality", "v", "--out", str(out)]
+    assert main(["export", str(place / "run"), "--to", "onnx", *one]) == 0
     assert "checked by onnxruntime" in capsys.readouterr().out
 
 

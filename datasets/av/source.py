@@ -17,8 +17,8 @@ from maskedae.datasets.audio.reading import seconds_of
 from maskedae.datasets.audio.resampling import resampler
 from maskedae.datasets.audio.source import SoundSource
 from maskedae.datasets.av.naming import part, parts
-from maskedae.datasets.av.recording import Listening, Recording, Stretch, place
 from maskedae.datasets.films.reading import Frames, Order
+from maskedae.datasets.films.recording import Listening, Recording, Stretch, place
 from maskedae.listing import Listing
 from maskedae.pairs import Pair
 from maskedae.windows import cut_all
@@ -127,7 +127,7 @@ class PairSource:
             samples=self.sound.samples,
             least=fbank.samples(1),
             channel=self.data.channel or "mean",
-            clip=moments.frames * self.data.interval,
+            clip=moments.frames * (moments.interval or 0.0),
             chances=chances[:, -1] if self.augment else None,
         )
 

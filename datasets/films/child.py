@@ -8,10 +8,10 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, BinaryIO
 
-from maskedae.datasets.av.recording import record
 from maskedae.datasets.films.describing import facts
 from maskedae.datasets.films.film import Refused
 from maskedae.datasets.films.keeping import Keeper
+from maskedae.datasets.films.recording import record
 
 REQUESTS = 1000  # after which a process is replaced, in case a decoder leaks
 FULL = 2**30  # bytes in memory after which it is, too

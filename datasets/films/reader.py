@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskedae.data import BadSample
-from maskedae.datasets.av.recording import Listening, Recording
 from maskedae.datasets.films.describing import Facts
 from maskedae.datasets.films.film import FRAME_RATE, Refused
 from maskedae.datasets.films.films import Decoder
 from maskedae.datasets.films.moments import Moments
 from maskedae.datasets.films.reading import Frames, Order
+from maskedae.datasets.films.recording import Listening, Recording
 
 START = "import sys; sys.path[:] = {path!r}; from {module} import main; main({parent})"
 MODULE = "maskedae.datasets.films.child"

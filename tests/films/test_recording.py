@@ -15,13 +15,13 @@ import written  # noqa: E402
 from maskedae.data import BadSample  # noqa: E402
 from maskedae.datasets.audio.reading import read  # noqa: E402
 from maskedae.datasets.audio_video import AudioVideo  # noqa: E402
-from maskedae.datasets.av.recording import Listening, place, record  # noqa: E402
 from maskedae.datasets.films import packets  # noqa: E402
 from maskedae.datasets.films.child import WORK, attempt  # noqa: E402
 from maskedae.datasets.films.film import Refused  # noqa: E402
 from maskedae.datasets.films.moments import Moments  # noqa: E402
 from maskedae.datasets.films.reader import Reader  # noqa: E402
 from maskedae.datasets.films.reading import Order, read_clips  # noqa: E402
+from maskedae.datasets.films.recording import Listening, place, record  # noqa: E402
 
 FRAMES = 48  # of a spectrogram: 0.495 s
 SHAPES = ((1, FRAMES, 32), (3, 2, 16, 16))
