@@ -30,7 +30,7 @@ STEPS = (
     Step("1-imagine", "imagine both", RECIPE, ("--model.inter_weight=0", "--model.intra_weight=0")),
     Step("2-inter", "+ which sound is of which film", RECIPE, ("--model.intra_weight=0",)),
     Step("3-intra", "+ which view is of which sample", RECIPE, ()),
-    Step("4-stage2", "stage 2: imagine its features", f"{RECIPE}_stage2", ()),
+    Step("4-stage2", "stage 2, which goes on from there", f"{RECIPE}_stage2", ()),
 )
 
 
