@@ -201,7 +201,7 @@ def test_a_run_knows_its_teacher_again():
 def test_a_teacher_says_what_it_is_used_to():
     model = mavil()
     model.encoder.recipe["data"] = {"init_args": {"mean": [-4.0], "interval": 0.5}}
-    assert Teacher(model).unlike(AudioVideo(mean=[-4.0])) == ""
+    assert Teacher(model).unlike(AudioVideo(mean=[-4.0], interval=0.5)) == ""
     assert (
         Teacher(model).unlike(AudioVideo(interval=0.25))
         == "mean [-4.0], here None, interval 0.5, here 0.25"
