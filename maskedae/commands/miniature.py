@@ -40,8 +40,10 @@ def run_ablation(out: Path, pretrain: Callable[[list[str]], int]) -> int:
     count = TRAIN + HELD_OUT
     print(f"writing {count} films of bouncing shapes that one hears to {data}", flush=True)
     write_scenes(data, TRAIN, HELD_OUT)
+    lists = [write_list(data / split) for split in ("train", "val")]
     for number, step in enumerate(STEPS):
-        command = [step.recipe, "--data.root", str(data), "--out", str(out / step.folder)]
+        command = [step.recipe, "--data.root", lists[0], "--data.val_root", lists[1]]
+        command += ["--out", str(out / step.folder)]
         command += step.changes
         if step.folder == STEPS[-1].folder:
             command += ["--teacher", str(out / STEPS[number - 1].folder)]
@@ -52,6 +54,13 @@ def run_ablation(out: Path, pretrain: Callable[[list[str]], int]) -> int:
             return 1
     tell(out)
     return 0
+
+
+def write_list(folder: Path) -> str:
+    """Write a list of the films of a folder, without labels: nothing is scored by them here."""
+    place = folder.with_suffix(".txt")
+    place.write_text("".join(f"{path.absolute()}\n" for path in sorted(folder.rglob("*.mp4"))))
+    return str(place)
 
 
 def finished(folder: Path) -> bool:
