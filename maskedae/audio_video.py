@@ -26,7 +26,7 @@ class AudioVideoEncoder(PairEncoder):
     all, under a head that has a norm beside that of the tokens.
     """
 
-    head: JointHead  # type: ignore[assignment]
+    head: JointHead
 
     def __init__(
         self,

@@ -3,16 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from maskedae.head import Pool
+from maskedae.head import Head, Pool
 from maskedae.joint import Both
 
 
-class JointHead(nn.Module):
+class JointHead(Head):
     """Normalise vectors (B, P), such as two put together, map linearly; without outputs, neither.
 
     What is not there has no part in the norm and adds nothing to the answer. See `Head` for what is
-    to be chosen. Unless the head `replaces` the norm of the tokens, it has one
-    beside it.
+    to be chosen. Unless the head `replaces` the norm of the tokens, it has one beside it.
     """
 
     def __init__(
@@ -25,26 +24,15 @@ class JointHead(nn.Module):
         dropout: float = 0.0,
         replaces: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(values, 0, outputs, pool, batch_norm, eps, dropout)
         self.replaces = replaces
-        self.pool, self.batch_norm, self.dropout = pool, batch_norm, dropout
-        self.norm: nn.Module = nn.Identity()
-        self.linear: nn.Module = nn.Identity()
-        if outputs:
-            self.linear = nn.Linear(values, outputs)
-            nn.init.trunc_normal_(self.linear.weight, std=0.01 if batch_norm else 2e-5)
-            nn.init.zeros_(self.linear.bias)
-        if outputs and batch_norm:
-            self.norm = nn.BatchNorm1d(values, affine=False, eps=1e-6)
-        elif outputs and pool == "mean":
-            self.norm = nn.LayerNorm(values, eps=eps)
 
     @property
     def replaces_norm(self) -> bool:
         """Whether the norm of the tokens has to go, as the head has one in its place."""
-        return self.replaces and isinstance(self.norm, nn.LayerNorm)
+        return self.replaces and super().replaces_norm
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         vectors: Tensor,
         pre_logits: bool = False,
