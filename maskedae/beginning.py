@@ -141,12 +141,11 @@ def donors(recipe: Recipe) -> list[tuple[str, Loaded]]:
 
 
 def load_donor(place: str, config: Any) -> Loaded:
-    """A model to start from; of one of sound and picture what one of only one of them has."""
+    """A model to start from; of one of several signals what a model of fewer can use."""
     donor = load_with_report(place)
-    alone = getattr(config, "modality", "av") != "av"
-    if alone and getattr(donor.config, "modality", "") == "av":
-        return load_with_report(place, modality=config.modality)
-    return donor
+    fitting = getattr(model_file(donor.name), "fitting", None)
+    settings = fitting(donor.config, config) if fitting else {}
+    return load_with_report(place, **settings) if settings else donor
 
 
 def adopt(model: Learner, donor: Loaded) -> list[str]:

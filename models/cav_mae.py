@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from einops import rearrange
 
@@ -20,6 +20,8 @@ from maskedae.learner import Learner
 from maskedae.masking import Masker, RandomMasker
 from maskedae.models.layouts.cav_mae_starts import inherit as inherit
 from maskedae.models.layouts.mavil_starts import rank as rank
+from maskedae.of_both import OfBoth, is_part
+from maskedae.of_both import fitting as fitting
 from maskedae.pairs import PairMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions
@@ -29,7 +31,7 @@ from maskedae.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
-class CAVMAEConfig:
+class CAVMAEConfig(OfBoth):
     """ViT-B on ten seconds of sound and one frame of them, which is a clip of one."""
 
     audio_size: tuple[int, ...] = (1024, 128)
@@ -71,27 +73,7 @@ class CAVMAEConfig:
     eager; where a sample may lack sound or pictures, one that takes a bias, which sdpa-flash does
     not."""
 
-    def __post_init__(self) -> None:
-        for name in ("audio_size", "audio_patch", "video_size", "video_patch"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.modality not in MODALITIES:
-            fits = ", ".join(MODALITIES)
-            raise ValueError(f"no modality is called {self.modality}; {fits} would fit")
 
-    @property
-    def size(self) -> Any:
-        """Values along every axis of the signal, or of both."""
-        audio, video = self.audio_size, self.video_size
-        return {"a": audio, "v": video}.get(self.modality, (audio, video))
-
-    @property
-    def shape(self) -> Any:
-        """What the model takes, without the batch: (1, T, F), (C, T, H, W) or both."""
-        audio, video = (1, *self.audio_size), (self.channels, *self.video_size)
-        return {"a": audio, "v": video}.get(self.modality, (audio, video))
-
-
-MODALITIES = ("av", "a", "v")
 PAPER, PIPELINE = "2210.07839", "video-classification"  # for model cards
 DATA = "maskedae.datasets.audio_video.AudioVideo"  # what looks at its signals, if no recipe says
 RATIOS = (0.75, 0.5, 0.9)  # to look at, if none are asked for
@@ -176,10 +158,8 @@ def narrowed(
     kept is for, and names of what was left out. A fine-tuned model lacks the norms of each alone;
     those of both stand in for them.
     """
-    if was.modality == config.modality:
+    if not is_part(config, was):
         return was, []
-    if was.modality != "av":
-        raise ValueError(f"a file of modality {was.modality} cannot serve {config.modality}")
     part, which = {"a": ("audio", 0), "v": ("video", 1)}[config.modality]
     moves = {"encoder.norm.": "encoder.norm.", f"encoder.{part}.": "encoder."}
     for number in range(was.shared_depth):

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from maskedae.attention import set_kernel
 from maskedae.audio_video import AudioVideoEncoder
@@ -17,6 +17,8 @@ from maskedae.learner import Learner
 from maskedae.masking import Masker, RandomMasker
 from maskedae.models.layouts.mavil_starts import inherit as inherit
 from maskedae.models.layouts.mavil_starts import rank as rank
+from maskedae.of_both import OfBoth, is_part
+from maskedae.of_both import fitting as fitting
 from maskedae.pairs import PairMasker
 from maskedae.patches import PatchEmbed, grid_of
 from maskedae.positions import FixedPositions
@@ -26,7 +28,7 @@ from maskedae.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
-class MAViLConfig:
+class MAViLConfig(OfBoth):
     """ViT-B on ten seconds of sound and eight frames of four of them.
 
     Numbers that no released code confirms are marked: "not confirmed".
@@ -85,27 +87,7 @@ class MAViLConfig:
     eager; where a sample may lack sound or pictures, one that takes a bias, which sdpa-flash does
     not."""
 
-    def __post_init__(self) -> None:
-        for name in ("audio_size", "audio_patch", "video_size", "video_patch"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.modality not in MODALITIES:
-            fits = ", ".join(MODALITIES)
-            raise ValueError(f"no modality is called {self.modality}; {fits} would fit")
 
-    @property
-    def size(self) -> Any:
-        """Values along every axis of the signal, or of both."""
-        audio, video = self.audio_size, self.video_size
-        return {"a": audio, "v": video}.get(self.modality, (audio, video))
-
-    @property
-    def shape(self) -> Any:
-        """What the model takes, without the batch: (1, T, F), (C, T, H, W) or both."""
-        audio, video = (1, *self.audio_size), (self.channels, *self.video_size)
-        return {"a": audio, "v": video}.get(self.modality, (audio, video))
-
-
-MODALITIES = ("av", "a", "v")
 PAPER, PIPELINE = "2212.08071", "video-classification"  # for model cards
 DATA = "maskedae.datasets.audio_video.AudioVideo"  # what looks at its signals, if no recipe says
 RATIOS = (0.8, 0.9, 0.95)  # to look at, if none are asked for
@@ -184,10 +166,8 @@ def narrowed(state: State, was: MAViLConfig, config: MAViLConfig) -> tuple[MAViL
     decoder, too, which knows only what both make of each other. A fine-tuned model has no norm for
     one alone, which then begins anew.
     """
-    if was.modality == config.modality:
+    if not is_part(config, was):
         return was, []
-    if was.modality != "av":
-        raise ValueError(f"a file of modality {was.modality} cannot serve {config.modality}")
     kept = {"a": "encoder.audio.", "v": "encoder.video."}[config.modality]
     own = {f"encoder.{k.removeprefix(kept)}": state[k] for k in state if k.startswith(kept)}
     left_out = [name for name in state if not name.startswith(kept)]
