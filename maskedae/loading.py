@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from maskedae.boxed import Boxed
 from maskedae.data import BadSample, Source
 from maskedae.pairs import Pair, stack_views
 from maskedae.sampling import Draw, MicroBatches, key
@@ -34,7 +35,7 @@ class Batch(NamedTuple):
 
     # uint8 (views * b, C, *size), the first view of every sample, then the second of every one;
     # None if no sample could be read in their place.
-    samples: Tensor | Pair | None
+    samples: Tensor | Pair | Boxed | None
     noise: Tensor  # (views * b, noise_size)
     draws: list[Draw]  # b of them
     skipped: list[Skipped]
@@ -82,7 +83,7 @@ class Samples(Dataset[Batch]):
 
     def _read(
         self, epoch: int, index: int, skipped: list[Skipped]
-    ) -> tuple[Tensor | Pair, int] | None:
+    ) -> tuple[Tensor | Pair | Boxed, int] | None:
         """Read a sample, or the first readable one of a fixed series of others; say which."""
         with torch.random.fork_rng(devices=[]):
             for attempt in range(REPLACEMENTS):

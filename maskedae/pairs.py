@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from maskedae.boxed import Boxed
 from maskedae.masking import Mask, Masker
 
 
@@ -54,7 +55,7 @@ class Pair:
         return self.heard, self.seen
 
 
-Sample = TypeVar("Sample", Tensor, Pair)  # of one or more samples: either kind, along one axis
+Sample = TypeVar("Sample", Tensor, Pair, Boxed)  # of one or more samples, along one axis
 
 
 def make_signal(shape: Any, make: Callable[[tuple[int, ...]], Tensor]) -> Any:
@@ -83,6 +84,8 @@ def in_words(shape: Any) -> str:
 
 def stack_views(samples: Sequence[Sample]) -> Sample:
     """Put views of samples together: b x (views, ...) -> (views * b, ...), first views first."""
+    if isinstance(samples[0], Boxed):
+        return Boxed.stack(samples)
     if isinstance(samples[0], Pair):
         rows = zip(*((s.audio, s.video, s.heard, s.seen) for s in samples), strict=True)
         return Pair(*(_together(row) for row in rows))

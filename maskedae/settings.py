@@ -1,4 +1,4 @@
-"""How to train: what stands in the sections `train` and `finetune` of a recipe."""
+"""How to train: what stands in the sections `train`, `finetune` and `detect` of a recipe."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -130,3 +130,53 @@ class Finetune:
             raise ValueError(f"finetune.mix_share is {self.mix_share}; (0, 1] would fit")
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"finetune.smoothing is {self.smoothing}; [0, 1) would fit")
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What becomes of an encoder when it learns to find things (arXiv:2203.16527).
+
+    Heads are those of torchvision.
+    """
+
+    masks: bool = False
+    """Tell which pixels belong to a thing, too (Mask R-CNN)."""
+    window: int = 14
+    """Side, in patches, of the windows that most blocks of a plain encoder look about in; a
+    hierarchical one has its own."""
+    wide: list[int] | None = None
+    """Blocks of a plain encoder that look everywhere, the first being 0; none takes the last of
+    every quarter."""
+    relative: bool = True
+    """Learn, in every block of a plain encoder, how patches so far apart attend to each other."""
+    channels: int = 256
+    """Width of the feature pyramid and of convolutions on it."""
+    anchor: float = 8.0
+    """Side of the boxes to begin with, in strides of their level."""
+    rpn_convs: int = 2
+    """Convolutions before things are told from ground."""
+    box_convs: int = 4
+    """Convolutions before a box is named."""
+    box_width: int = 1024
+    """Width of the features of a box."""
+    mask_convs: int = 4
+    """Convolutions before pixels are told."""
+    min_score: float = 0.05
+    """Less probable boxes are dropped."""
+    nms: float = 0.5
+    """Of boxes of one class that overlap by more than this share, the surest stays."""
+    most: int = 100
+    """Boxes to keep of a picture."""
+
+    def __post_init__(self) -> None:
+        for name in ("window", "channels", "rpn_convs", "box_width", "most"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"detect.{name} is {getattr(self, name)}; 1 or more would fit")
+        for name in ("box_convs", "mask_convs"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"detect.{name} is {getattr(self, name)}; 0 or more would fit")
+        if not self.anchor > 0:
+            raise ValueError(f"detect.anchor is {self.anchor}; more than 0 would fit")
+        for name in ("min_score", "nms"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"detect.{name} is {getattr(self, name)}; [0, 1] would fit")
