@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 # Queries, keys, values (B, heads, N, d), and what is added to their scores, (B, heads, N, N) or
 # what spreads to it.
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+Widen = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -83,15 +84,24 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, last: int | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        last: int | None = None,
+        bias: Tensor | None = None,
+        widen: Widen | None = None,
+    ) -> Tensor:
         """(B, N, D) -> (B, N, D); where only the last K ask, (B, K, D).
 
-        `bias` is added to the scores, see `Kernel`.
+        `bias` is added to the scores, see `Kernel`; `widen` adds to what they are products of.
         """
         parts = F.linear(x, self.qkv.weight, keys_held(self.qkv.bias)).chunk(3, dim=-1)
         q, k, v = (rearrange(part, "b n (h d) -> b h n d", h=self.heads) for part in parts)
-        q = q if last is None else q[:, :, -last:]
-        return self.proj(rearrange(self.kernel(q, k, v, bias), "b h n d -> b n (h d)"))
+        q, width = q if last is None else q[:, :, -last:], v.shape[-1]
+        if widen is not None:
+            q, k, v = widen(q, k, v)
+        found = self.kernel(q, k, v, bias)[..., :width]
+        return self.proj(rearrange(found, "b h n d -> b n (h d)"))
 
 
 def attentions(model: nn.Module) -> list[Any]:

@@ -16,6 +16,7 @@ KINDS = {
         "out = model(maskedae.Pair(audio, video, heard, seen))",
     ),
     "EncoderOnly": ("an encoder", "tokens = model.encoder(signal)"),
+    "Detector": ("a detector", "found = model([picture])  # boxes, labels, scores"),
     "Classifier": ("a classifier", "answers = model.answers.read(model(signal))"),
 }
 

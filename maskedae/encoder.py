@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from maskedae.head import Head, pool_tokens
 from maskedae.head import Pool as Pool
+from maskedae.maps import Maps
 from maskedae.masking import Mask, Masker
 from maskedae.patches import PatchEmbed
 from maskedae.positions import Places
@@ -246,6 +247,16 @@ class Encoder(nn.Module, ABC):
             name = self.layer
             raise ValueError(f"there is no {name} {wrong[0]}: the encoder has 0 to {count - 1}")
         return [i % count for i in indices]
+
+    def make_maps(self, window: int, wide: list[int] | None, relative: bool) -> Maps:
+        """What makes feature maps of pictures of any size; the encoder then is its part.
+
+        Raises ValueError where signals are no pictures.
+        """
+        raise ValueError(
+            f"things are found on pictures with square patches, not in signals of {self.shape} "
+            f"with patches of {self.unit}"
+        )
 
     @property
     @abstractmethod

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from maskedae.codes import resized
+from maskedae.codes import resized, stretch_line
 from maskedae.layouts import State
 from maskedae.patches import PatchEmbed
 from maskedae.positions import Places
+from maskedae.relative import Relative
 from maskedae.units import UnitEmbed
 
 
@@ -89,6 +90,18 @@ def _fit_positions(name: str, was: Places, part: Places, state: State, report: R
         state |= {f"{name}.{key}": table for key, table in fitted.items()}
         how = part.told(was.grid)
         report.resized.append(f"resized: {name} from {was.grid} to {part.grid}, {how}")
+
+
+def fit_distances(model: nn.Module, state: State, report: Report) -> None:
+    """Stretch in `state` what was learned of distances for a model that reaches another far."""
+    for name, part in model.named_modules():
+        if isinstance(part, Relative):
+            for key, table in part.state_dict(prefix=f"{name}.").items():
+                was = state.get(key)
+                if was is not None and was.shape[1:] == table.shape[1:] and len(was) != len(table):
+                    state[key] = stretch_line(was[None], len(table))[0]
+                    told = f"resized: {key} from {len(was)} to {len(table)} distances, linear"
+                    report.resized.append(told)
 
 
 def fit_kernel(

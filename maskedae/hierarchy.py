@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskedae.encoder import Encoder, Intermediates
 from maskedae.head import Head
+from maskedae.maps import Maps, StageMaps
 from maskedae.masking import Mask
 from maskedae.patches import covered, unpatchify
 from maskedae.positions import Places
@@ -178,6 +179,15 @@ class Hierarchy(Encoder):
         looks = maps[number].mean(2).transpose(1, 2).unsqueeze(1)
         looks = self._in_order(looks, pools).transpose(1, 2)
         return looks.reshape(*looks.shape[:2], *self._grid(pools))
+
+    def make_maps(self, window: int, wide: list[int] | None, relative: bool) -> Maps:
+        """What makes feature maps of pictures of any size; it looks about as the encoder does.
+
+        Raises ValueError for other signals than pictures, and for units that are not square.
+        """
+        if len(self.grid) != 2 or len(set(self.unit)) > 1:
+            return super().make_maps(window, wide, relative)
+        return StageMaps(self)
 
     @property
     def num_layers(self) -> int:

@@ -36,8 +36,8 @@ class Hub(ModelHubMixin, library_name="maskedae"):
                 "this model does not know how it was built; those that create_model and load "
                 "return do, and so do classifiers on their encoders"
             )
-        own, gone = self.sections(), {"head", "masker", "tuned"}
-        if ("head" in stored) != ("head" in own):
+        own, gone = self.sections(), {"head", "detector", "masker", "tuned"}
+        if any((part in stored) != (part in own) for part in ("head", "detector")):
             gone.add("results")  # of what was trained before this head
         return {**{name: part for name, part in stored.items() if name not in gone}, **own}
 

@@ -13,6 +13,7 @@ from maskedae.attention import try_kernels
 from maskedae.checkpoints import WEIGHTS, read_config
 from maskedae.classifier import Classifier
 from maskedae.data import BadSample, Data, Source
+from maskedae.detection.detector import Detector
 from maskedae.learner import Learner
 from maskedae.recipe import Recipe
 from maskedae.runs import Run
@@ -38,7 +39,9 @@ class Launch(NamedTuple):
         return self.resume and Run(self.out).checkpoints.last is not None
 
 
-def describe(recipe: Recipe, model: Learner | Classifier, accelerator: Accelerator) -> str:
+def describe(
+    recipe: Recipe, model: Learner | Classifier | Detector, accelerator: Accelerator
+) -> str:
     """What is about to happen, for people to check: the model, the device, the batch."""
     train = recipe.train
     parameters = sum(p.numel() for p in model.parameters())
@@ -65,7 +68,7 @@ def begun_with(launch: Launch) -> dict[str, Any]:
     return (read_config(last / WEIGHTS) if last else None) or {}
 
 
-def heritage(model: Learner | Classifier, launch: Launch) -> dict[str, Any]:
+def heritage(model: Learner | Classifier | Detector, launch: Launch) -> dict[str, Any]:
     """Licence and source of the weights that were started from, also when a run goes on."""
     recipe = begun_with(launch) or model.encoder.recipe or {}
     return {name: recipe[name] for name in KEPT if name in recipe}

@@ -11,9 +11,9 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
-from maskedae.classifier import Classifier
 from maskedae.data import PLACES, BadSample, Data, Source
 from maskedae.evaluation import spread
+from maskedae.learner import Learner
 from maskedae.loading import Skipped
 from maskedae.masking import Masker
 from maskedae.ragged import suit
@@ -114,8 +114,9 @@ def draw_reconstructions(
     model = loaded.model
     if isinstance(model, EncoderOnly):
         raise ValueError(model.reason)
-    if isinstance(model, Classifier):
-        raise ValueError("the checkpoint holds a classifier, which imagines nothing")
+    if not isinstance(model, Learner):
+        kind = type(model).__name__.lower()
+        raise ValueError(f"the checkpoint holds a {kind}, which imagines nothing")
     set_kernel(model, "sdpa")  # the kernel of the training may need another machine
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)

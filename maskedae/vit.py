@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from maskedae.encoder import Encoder, Intermediates
 from maskedae.head import Head
+from maskedae.maps import Maps, PlainMap
 from maskedae.masking import Mask
 from maskedae.patches import PatchEmbed, covered, unpatchify
 from maskedae.positions import Places
@@ -151,6 +152,21 @@ class VisionTransformer(Encoder):
         found = maps[layer]
         looks = found[:, :, 0, self.prefix :] if self.prefix else found.mean(2)
         return looks.reshape(*looks.shape[:2], *self.grid)
+
+    def make_maps(self, window: int, wide: list[int] | None, relative: bool) -> Maps:
+        """What makes a feature map of pictures of any size, in windows of so many patches.
+
+        The blocks in `wide` look everywhere, by default the last of every quarter. Raises
+        ValueError for other signals than pictures, and for patches that are not square.
+        """
+        if len(self.grid) != 2 or len(set(self.unit)) > 1 or self.embed.stride is not None:
+            return super().make_maps(window, wide, relative)
+        if wide is None:
+            wide = [self.depth * (n + 1) // 4 - 1 for n in range(4)]
+        if wrong := [n for n in wide if not 0 <= n < self.depth]:
+            raise ValueError(f"no block {wrong[0]} can look everywhere: 0 to {self.depth - 1} fit")
+        self.norm = nn.Identity()
+        return PlainMap(self, window, wide, relative)
 
     def prune_intermediate_layers(
         self,

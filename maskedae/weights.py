@@ -16,14 +16,16 @@ from maskedae import bands, masking, pairs, tubes
 from maskedae.answers import Answers
 from maskedae.checkpoints import STATE, read_config
 from maskedae.classifier import Classifier
+from maskedae.detection.detector import Detector
 from maskedae.encoder import Encoder
-from maskedae.fitting import Report, fill, fit
+from maskedae.fitting import Report, fill, fit, fit_distances
 from maskedae.foreign import fetch, find_file, read_foreign
 from maskedae.hub import Hub
 from maskedae.layouts import Layout, State
 from maskedae.learner import Learner
 from maskedae.masking import Masker
 from maskedae.ragged import set_ragged
+from maskedae.settings import Heads
 from maskedae.zoo import describe, layout_file, model_config, model_file, model_files
 
 MASKERS = (masking, tubes, bands, pairs)  # where they are
@@ -53,10 +55,13 @@ class EncoderOnly(nn.Module, Hub):
         )
 
 
+Model = Learner | EncoderOnly | Classifier | Detector
+
+
 class Loaded(NamedTuple):
     """A model, how its file fitted, and the recipe that it came with or that rebuilds it."""
 
-    model: Learner | EncoderOnly | Classifier
+    model: Model
     name: str
     config: Any  # the model's: a dataclass of its file in models/
     report: Report
@@ -76,7 +81,7 @@ def load(
     masker: Masker | None = None,
     encoder_only: bool = False,
     **overrides: Any,
-) -> Learner | EncoderOnly | Classifier:
+) -> Model:
     """Load a model from a run, a checkpoint, a published file or folder, or hf-hub:OWNER/NAME.
 
     Says what matched. `overrides` replace settings of the model: another `size` stretches the
@@ -113,6 +118,8 @@ def load_with_report(
     file_config, narrowed = _narrow(found, model_config(name, **settings), config, report)
     encoder_only |= narrowed
     model = model_file(name).build(config, masker)
+    if encoder_only and "detector" in found.recipe:
+        raise ValueError(f"{path} holds a detector, whose encoder is of no use without the rest")
     if encoder_only:
         _drop_rest(found, model, report)
     elif not any(key.startswith("decoder.") for key in state):
@@ -122,6 +129,7 @@ def load_with_report(
     fit(before, model, state, report)
     recipe = {**found.recipe, "model": describe(name, config)}
     result = assemble(model, recipe, encoder_only, str(path))
+    fit_distances(result, state, report)
     fill(result, state, report)
     if strict and not report.complete:
         raise ValueError(f"{report}\n{report.hint}")
@@ -170,11 +178,12 @@ def _drop_rest(found: Found, model: Learner, report: Report) -> None:
         found.recipe["tuned"] = True
 
 
-def assemble(
-    model: Learner, recipe: dict[str, Any], encoder_only: bool, source: str
-) -> Learner | EncoderOnly | Classifier:
+def assemble(model: Learner, recipe: dict[str, Any], encoder_only: bool, source: str) -> Model:
     """The model, or of its parts the one that a file holds; it remembers the recipe."""
     model.encoder.recipe, model.encoder.tuned = recipe, bool(recipe.get("tuned"))
+    if "detector" in recipe:
+        told = recipe["detector"]
+        return Detector(model.encoder, told["classes"], Heads(**told["heads"]))
     if encoder_only and "head" in recipe:
         head = dict(recipe["head"])
         pool, batch_norm = head.pop("pool"), head.pop("batch_norm")

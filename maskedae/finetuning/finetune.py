@@ -28,7 +28,6 @@ from maskedae.launching import (
     try_model,
     try_reading,
 )
-from maskedae.learner import Learner
 from maskedae.loading import Batch, Skipped
 from maskedae.ragged import suit
 from maskedae.recipe import Recipe
@@ -140,7 +139,7 @@ def starting_model(recipe: Recipe) -> tuple[EncoderOnly | Classifier, Report]:
     if same and vars(loaded.config) != values:
         loaded = load_with_report(recipe.init, with_decoder=False, **values)
     if same:
-        assert not isinstance(loaded.model, Learner)
+        assert isinstance(loaded.model, EncoderOnly | Classifier)
         return loaded.model, loaded.report
     still = load_with_report(recipe.init, encoder_only=True, with_decoder=False)
     encoder = create_model(recipe.model_name, **values).encoder
