@@ -38,12 +38,14 @@ class Maps(nn.Module, ABC):
         """(B, C, *size), noise of dropped paths (B, noise_size) -> (B, D, h, w) for each stride."""
 
 
-def corner(grid: Sequence[int], area: Area, batch: int, device: torch.device) -> Tensor:
-    """Numbers of the units in the corner of a grid: (B, h w).
+def corner(grid: Sequence[int], area: Area, batch: int, device: torch.device) -> Tensor | None:
+    """Numbers of the units in the corner of a grid: (B, h w); None where they are all.
 
     >>> corner((3, 4), (2, 2), 1, torch.device("cpu"))
     tensor([[0, 1, 4, 5]])
     """
+    if area == tuple(grid):
+        return None
     down, across = (torch.arange(side, device=device) for side in area)
     return (down[:, None] * grid[1] + across).flatten().expand(batch, -1)
 

@@ -12,7 +12,8 @@ import torch
 from maskedae.attention import set_kernel
 from maskedae.card import export_card
 from maskedae.checkpoints import WEIGHTS
-from maskedae.exporting import Model, Target, Written, difference, sample
+from maskedae.detection.detector import Detector
+from maskedae.exporting import Model, Target, Written, detectors, difference, sample
 from maskedae.exporting.graphs import export_onnx, export_torch
 from maskedae.hints import nearest
 from maskedae.zoo import layout_file, model_file
@@ -52,6 +53,8 @@ def find_target(model: Model, name: str) -> Target:
     """What writes for a target. Raises ValueError with those that there are."""
     layouts = layout_file(model_file(model.recipe["model"]["name"]))
     known: dict[str, Target] = {**(layouts.EXPORTS if layouts else {}), **OWN}
+    if isinstance(model, Detector):
+        known = {"safetensors": detectors.export_folder, "onnx": detectors.export_onnx}
     if name not in known:
         raise ValueError(f"nothing is written for {name}; {nearest(name, list(known))}")
     if name in EXTRAS and not find_spec("onnxscript"):
