@@ -161,6 +161,10 @@ class Heads:
     """Width of the features of a box."""
     mask_convs: int = 4
     """Convolutions before pixels are told."""
+    proposals: int = 1000
+    """Boxes of a picture that are looked into, the likeliest."""
+    samples: int = 512
+    """Boxes of a picture that are learned from, a quarter of them around something."""
     min_score: float = 0.05
     """Less probable boxes are dropped."""
     nms: float = 0.5
@@ -169,7 +173,8 @@ class Heads:
     """Boxes to keep of a picture."""
 
     def __post_init__(self) -> None:
-        for name in ("window", "channels", "rpn_convs", "box_width", "most"):
+        counts = ("window", "channels", "rpn_convs", "box_width", "proposals", "samples", "most")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"detect.{name} is {getattr(self, name)}; 1 or more would fit")
         for name in ("box_convs", "mask_convs"):

@@ -71,7 +71,7 @@ def proposals(heads: Heads, strides: list[int]) -> RegionProposalNetwork:
         batch_size_per_image=256,
         positive_fraction=0.5,
         pre_nms_top_n={"training": 2000, "testing": 1000},
-        post_nms_top_n={"training": 1000, "testing": 1000},
+        post_nms_top_n={"training": heads.proposals, "testing": heads.proposals},
         nms_thresh=0.7,
     )
 
@@ -97,7 +97,7 @@ def regions(heads: Heads, classes: int, levels: int) -> RoIHeads:
         Naming(heads.box_width, 1 + classes),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
-        batch_size_per_image=512,
+        batch_size_per_image=heads.samples,
         positive_fraction=0.25,
         bbox_reg_weights=(10.0, 10.0, 5.0, 5.0),
         score_thresh=heads.min_score,
