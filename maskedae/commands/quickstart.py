@@ -41,14 +41,14 @@ def report(out: Path, data: Path, noun: str, seconds: float) -> str:
     """What came of a training, and where to look."""
     rows = list(Run(out).metrics())
     scores = [row["knn"] for row in rows if "knn" in row]
-    last = [row for row in rows if "loss" in row][-1]
+    first, *_, last = [row for row in rows if "loss" in row]
     name = sorted((out / "pictures").iterdir())[-1].stem
     shown = sorted(str(path) for path in (out / "pictures").glob(f"{name}.*"))
     return (
         f"\nkNN accuracy on held-out {noun}: {scores[0]:.1%} before, {scores[-1]:.1%} after "
         f"pre-training without labels ({seconds:.0f} s)\n"
-        f"loss:             {last['loss']:.4f}, where guessing the mean of each patch gives "
-        f"{last['baseline']:.4f}\n"
+        f"loss:             {first['loss']:.4f} to {last['loss']:.4f}; knowing the mean of each "
+        f"hidden patch, and no more, would give {last['baseline']:.4f}\n"
         f"what it imagines: {' and '.join(shown)}\nthe run:          {out}\n"
         f"look at others:   maskedae reconstruct {out} {data / 'val'}"
     )
