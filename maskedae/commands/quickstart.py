@@ -41,7 +41,8 @@ def report(out: Path, data: Path, noun: str, seconds: float) -> str:
     """What came of a training, and where to look."""
     rows = list(Run(out).metrics())
     scores = [row["knn"] for row in rows if "knn" in row]
-    first, *_, last = [row for row in rows if "loss" in row]
+    losses = [row for row in rows if "loss" in row]
+    first, last = losses[0], losses[-1]
     name = sorted((out / "pictures").iterdir())[-1].stem
     shown = sorted(str(path) for path in (out / "pictures").glob(f"{name}.*"))
     return (
