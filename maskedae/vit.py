@@ -162,7 +162,7 @@ class VisionTransformer(Encoder):
         if len(self.grid) != 2 or len(set(self.unit)) > 1 or self.embed.stride is not None:
             return super().make_maps(window, wide, relative)
         if wide is None:
-            wide = [self.depth * (n + 1) // 4 - 1 for n in range(4)]
+            wide = sorted({-(-self.depth * n // 4) - 1 for n in range(1, 5)})
         if wrong := [n for n in wide if not 0 <= n < self.depth]:
             raise ValueError(f"no block {wrong[0]} can look everywhere: 0 to {self.depth - 1} fit")
         self.norm = nn.Identity()

@@ -3,10 +3,19 @@
 import torch
 
 from maskedae.attention import KERNELS, set_kernel
+from maskedae.maps import PlainMap
 from maskedae.relative import Relative
 from maskedae.zoo import create_model
 
 PLAIN = {"size": (64, 96), "patch": (8, 8), "width": 48, "depth": 4, "heads": 4}
+
+
+def test_the_last_block_of_every_quarter_looks_everywhere() -> None:
+    wide = {4: {0, 1, 2, 3}, 3: {0, 1, 2}, 8: {1, 3, 5, 7}, 12: {2, 5, 8, 11}}
+    for depth, blocks in wide.items():
+        encoder = create_model("mae_vit_tiny_patch16", **{**PLAIN, "depth": depth}).encoder
+        maps = encoder.make_maps(3, None, False)
+        assert isinstance(maps, PlainMap) and maps.wide == blocks
 
 
 def test_nothing_outside_the_picture_is_seen() -> None:
