@@ -186,14 +186,19 @@ def pack(
 
 
 def hold_out(listing: Listing, share: float) -> Splits:
-    """Hold out a share of the samples, drawn by their paths, so that new files move no old one."""
+    """Hold out a share of the samples, drawn by their paths."""
+    drawn = draw_by_path(listing, share)
+    if not drawn.any() or drawn.all():
+        return Splits(listing, None)
+    return Splits(listing.pick(~drawn), listing.pick(drawn))
+
+
+def draw_by_path(listing: Listing, share: float) -> np.ndarray:
+    """Draw a share of the samples by path, so that new files move no old one: (len,) bool."""
     limit, text = int(share * 2**64), listing.text.numpy().data
     digests = (
         hashlib.blake2b(text[start:stop], digest_size=8).digest()
         for start, stop in pairwise(listing.offsets.tolist())
     )
     each = (int.from_bytes(digest, "big") < limit for digest in digests)
-    drawn = np.fromiter(each, dtype=bool, count=len(listing))
-    if not drawn.any() or drawn.all():
-        return Splits(listing, None)
-    return Splits(listing.pick(~drawn), listing.pick(drawn))
+    return np.fromiter(each, dtype=bool, count=len(listing))

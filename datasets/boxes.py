@@ -1,0 +1,239 @@
+"""Pictures with boxes around the things on them, of every form of labels in labels/."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskedae.box_views import Fit, Jitter
+from maskedae.boxed import Boxed, Truth
+from maskedae.data import BadSample, Panel, Split
+from maskedae.datasets.images import EXTENSIONS, MODES, Images, decode, opened, sniff
+from maskedae.datasets.labels.coco import open_coco
+from maskedae.datasets.labels.joining import Table, class_order, join
+from maskedae.datasets.labels.labels import Faults, Labels
+from maskedae.datasets.labels.table import open_table
+from maskedae.datasets.labels.voc import open_voc
+from maskedae.datasets.labels.writing import as_coco
+from maskedae.datasets.labels.yolo import open_yolo
+from maskedae.listing import draw_by_path, list_named
+from maskedae.scanning import Wanted
+
+READERS = (open_coco, open_yolo, open_voc, open_table)
+FITTING = (
+    "COCO JSON (train.json, annotations/instances_train*.json, train/_annotations.coco.json), "
+    "YOLO (data.yaml, or images/ and labels/), VOC (Annotations/ and JPEGImages/, or .xml beside "
+    "pictures), a .csv with columns path, x1, y1, x2, y2, label"
+)
+View = Callable[[Tensor, Truth], tuple[Tensor, Truth]]
+
+
+class Tables(NamedTuple):
+    """What is trained on, and what is kept back."""
+
+    train: Table
+    held_out: Table | None
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Pictures whose labels are COCO JSON, text files of YOLO, XML of VOC or a table.
+
+    What kind they are is found by looking. Boxes are in pixels of the picture as it is looked at,
+    upright. What a root holds is looked up once per instance.
+    """
+
+    root: str | list[str] | None = None
+    """A folder, a COCO .json, a data.yaml of YOLO or a .csv of boxes; or several."""
+    val_root: str | list[str] | None = None
+    """The same, for what is held out. By default what a root brings along, such as val.json."""
+    names: str | None = None
+    """Class names of YOLO, one on a line; by default those that lie in a root."""
+    masks: bool = False
+    """Read masks, too, and leave boxes without one out."""
+    held_out_share: float = 0.05
+    """Held out where nothing else is."""
+    mean: list[float] | None = None
+    """Of every channel, black being 0 and white 1; by default that of ImageNet."""
+    std: list[float] | None = None
+    """Of every channel, as the mean."""
+    scale: tuple[float, float] = (0.1, 2.0)
+    """Sizes of pictures in training, the one that fits into the model's being 1."""
+    flip: float = 0.5
+    """Share of pictures mirrored in training."""
+    max_bad_share: float = 0.05
+    """More unreadable pictures than this end a run."""
+
+    repeats = 1
+    figure = "boxes.png"
+    inherited = ("mean", "std")
+    noise_size = 0
+    ragged = False
+    ends_at = 1
+    lacking = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"data.scale is {self.scale}; two sizes such as 0.1 2.0 would fit")
+
+    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> "BoxSource | None":
+        table = self.tables.train if split == "train" else self.tables.held_out
+        return (
+            None
+            if table is None
+            else BoxSource(table, shape, self.view(shape, augment), self.masks)
+        )
+
+    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> "BoxSource":
+        listing = list_named(paths, Wanted(EXTENSIONS, sniff))
+        labels = Labels("")
+        for index in range(len(listing)):
+            labels.add_picture(listing.path(index), (0, 0))
+        return BoxSource(join([labels], (), False), shape, self.view(shape, False), False)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """What there is to train on and to hold out."""
+        if not 0 <= self.held_out_share < 1:
+            share = self.held_out_share
+            raise ValueError(f"cannot hold out a share of {share}: it must lie in [0, 1)")
+        if not self.root:
+            raise ValueError("say where the pictures and their boxes are: --data.root DIR")
+        pairs = [self.opened(root) for root in listed(self.root)]
+        others = [self.opened(root) for root in listed(self.val_root)]
+        train = [first for first, _ in pairs]
+        held = [second or first for first, second in others]
+        held = held or [second for _, second in pairs if second is not None]
+        classes = class_order(train)
+        table = join(train, classes, self.masks)
+        if not len(table.boxes):
+            raise ValueError(f"{self.root}: no box to train on; {table.faults}")
+        if held:
+            return Tables(table, join(held, classes, self.masks))
+        drawn = draw_by_path(table.listing, self.held_out_share)
+        if not drawn.any() or drawn.all():
+            return Tables(table, None)
+        return Tables(table.pick(~drawn), replace(table.pick(drawn), faults=Faults()))
+
+    def opened(self, root: str) -> tuple[Labels, Labels | None]:
+        """Read the labels of a root. Raises ValueError where there are none of any kind."""
+        root = os.path.abspath(os.path.expanduser(root))
+        if not os.path.exists(root):
+            raise FileNotFoundError(f"{root} does not exist")
+        for reader in READERS:
+            if found := reader(root, self.masks, self.names):
+                return found
+        raise ValueError(f"{root}: no labels with boxes; these would fit: {FITTING}")
+
+    def view(self, shape: tuple[int, ...], augment: bool) -> View:
+        """Make the function that brings a picture and its boxes to size."""
+        if len(shape) != 3 or shape[0] not in MODES:
+            raise ValueError(f"pictures are (1, 3 or 4 channels, height, width), not {shape}")
+        canvas = shape[1], shape[2]
+        return Jitter(canvas, self.scale, self.flip) if augment else Fit(canvas)
+
+    @property
+    def pictures(self) -> Images:
+        """How pictures are treated that have no boxes."""
+        return Images(mean=self.mean, std=self.std)
+
+    def synthetic(self, count: int, shape: tuple[int, ...]) -> Boxed:
+        pixels = torch.randint(256, (count, *shape), dtype=torch.uint8)
+        size = torch.tensor([*shape[:0:-1], *shape[:0:-1]])  # width, height, width, height
+        corners = torch.rand(count, 8, 2, 2).sort(dim=2).values.flatten(2) * (size - 2)
+        corners[..., 2:] += 2  # pixels at least
+        labels = torch.zeros(8, dtype=torch.int64)
+        masks = torch.ones(8, *shape[1:], dtype=torch.bool) if self.masks else None
+        truths = [Truth(boxes, labels, masks) for boxes in corners]
+        return Boxed.pack(list(pixels), truths, [(shape[1], shape[2])] * count)
+
+    def signal(self, batch: Boxed, noise: Tensor | None = None) -> list[Tensor]:
+        """Pictures as a model sees them, each of its own size: float (C, h, w) each."""
+        return [self.pictures.signal(picture.unsqueeze(0))[0] for picture in batch.pictures]
+
+    def shade(self, values: Tensor) -> Tensor:
+        return self.pictures.shade(values)
+
+    def drawn(self, path: Path) -> list[Path]:
+        return self.pictures.drawn(path)
+
+    def draw(self, rows: list[list[Panel]], note: str, path: Path) -> list[Path]:
+        return self.pictures.draw(rows, note, path)
+
+    def readable(self, name: str) -> str:
+        return self.pictures.readable(name)
+
+
+def listed(roots: str | Sequence[str] | None) -> Sequence[str]:
+    """One root, several or none, as a list."""
+    return [roots] if isinstance(roots, str) else roots or []
+
+
+class BoxSource:
+    """The pictures of one split."""
+
+    def __init__(self, table: Table, shape: tuple[int, ...], view: View, masks: bool) -> None:
+        self.table, self.channels, self.view, self.masks = table, shape[0], view, masks
+        self.shape = (1, *shape)
+        self.labels: Tensor | None = None
+        self.spans: Tensor | None = None
+        self.weights: Tensor | None = None
+        self.classes, self.shares = table.classes, table.listing.shares
+        self.unlabelled = "its pictures have boxes instead"
+        self.fingerprint = table.listing.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def remarks(self) -> str:
+        """What was left out, and how many pictures have no boxes."""
+        faults, empty = str(self.table.faults), int((self.table.offsets.diff() == 0).sum())
+        left = [f"left out: {faults}"] if faults else []
+        return "; ".join(
+            left + [f"{empty:,} pictures without boxes"] * bool(empty and self.classes)
+        )
+
+    def name(self, index: int) -> str:
+        return self.table.listing.path(index)
+
+    def read(self, index: int) -> Boxed:
+        """Decode a picture and bring it to size with its boxes."""
+        with opened(self.name(index)) as (file, image):
+            pixels = decode(file, image, self.channels)
+        size = (pixels.shape[1], pixels.shape[2])
+        self._check(index, size)
+        picture, truth = self.view(pixels, self._truth(index, size))
+        return Boxed.pack([picture], [truth], [size])
+
+    def _check(self, index: int, size: tuple[int, int]) -> None:
+        told = tuple(self.table.sizes[index].tolist())
+        if told not in (size, (0, 0)):
+            turned = "; it lies on its side, by EXIF: store it upright" * (told == size[::-1])
+            raise BadSample(
+                f"{size[1]} x {size[0]} pixels, but {told[1]} x {told[0]} by its labels{turned}"
+            )
+
+    def _truth(self, index: int, size: tuple[int, int]) -> Truth:
+        rows = [row for row in self.table.rows(index) if not self.table.crowds[row]]
+        height, width = size
+        edges = torch.tensor([width, height, width, height])
+        boxes = torch.minimum(self.table.boxes[rows].clamp(min=0), edges).float()
+        masks = None
+        if self.masks:
+            each = [self.table.mask(row, size) for row in rows]
+            masks = torch.stack(each) if each else torch.zeros(0, *size, dtype=torch.bool)
+        return Truth(boxes, self.table.labels[rows], masks)
+
+    def image_id(self, index: int) -> int:
+        """What COCO calls a picture."""
+        return int(self.table.ids[index])
+
+    def answers(self) -> dict[str, Any]:
+        """What there is to find, crowds too, as COCO has it, in pixels of pictures upright."""
+        return as_coco(self.table)

@@ -1,0 +1,102 @@
+"""Boxes as a table tells them, one in a row: a .csv with a header, whatever stands between columns.
+
+Columns are the path of a picture, left, top, right and bottom of a box in pixels, and its class, by
+any of the names below; others are passed over, but for width and height of the picture. A row whose
+box is empty tells of a picture without boxes. A root is such a file, or a folder that holds one for
+each split, or one for all.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+
+from maskedae.datasets.labels.finding import picture_folder, split_files
+from maskedae.datasets.labels.labels import Corners, Labels, number_of, told_size
+from maskedae.lists import opened
+
+COLUMNS = {
+    "path": ("path", "filename", "file_name", "image_path", "image", "file", "img", "image_id"),
+    "x1": ("x1", "xmin", "x_min", "left"),
+    "y1": ("y1", "ymin", "y_min", "top"),
+    "x2": ("x2", "xmax", "x_max", "right"),
+    "y2": ("y2", "ymax", "y_max", "bottom"),
+    "label": ("label", "class", "class_name", "name", "category"),
+}
+SIDES = ("x1", "y1", "x2", "y2")
+SPLIT_FILES = ["{}.csv", "{}_labels.csv", "{}/_annotations.csv", "annotations/{}.csv"]
+WHOLE = ["labels.csv", "annotations.csv", "_annotations.csv", "boxes.csv"]
+
+
+def open_table(root: str, masks: bool, names: str | None) -> tuple[Labels, Labels | None] | None:
+    """What to train on and what to hold out of a root; None if it is no table of boxes."""
+    if os.path.isfile(root):
+        if not root.lower().endswith(".csv"):
+            return None
+        if header(root) is None:
+            wanted = ", ".join(COLUMNS)
+            raise ValueError(f"{root}: the first line does not name columns {wanted}")
+        return read(root), None
+    whole = [(os.path.join(root, name), None) for name in WHOLE]
+    for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
+        files = [file for file in (train, held_out) if file and os.path.isfile(file)]
+        found = [read(file) for file in files if header(file)]
+        if found:
+            return found[0], found[1] if len(found) > 1 else None
+    return None
+
+
+def header(path: str) -> tuple[dict[str, str], str] | None:
+    """What columns of a file hold what, by our names, and what stands between; None of others."""
+    with opened(path) as file:
+        line = next((line for line in file if line.strip()), "")
+    for delimiter in ",;\t":
+        columns = [column.strip() for column in next(csv.reader([line], delimiter=delimiter), [])]
+        by_name = {column.lower(): column for column in reversed(columns)}
+        found = {
+            ours: by_name[name]
+            for ours, theirs in COLUMNS.items()
+            for name in reversed(theirs)
+            if name in by_name
+        }
+        if len(found) == len(COLUMNS):
+            return found | {n: by_name[n] for n in ("width", "height") if n in by_name}, delimiter
+    return None
+
+
+def rows_of(path: str) -> Iterator[dict[str, str]]:
+    """The rows of a file, by our names of columns, and empty where they are too short."""
+    found = header(path)
+    assert found is not None, path
+    columns, delimiter = found
+    with opened(path) as file:
+        reader = csv.DictReader(file, delimiter=delimiter)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        for row in reader:
+            yield {ours: (row.get(theirs) or "").strip() for ours, theirs in columns.items()}
+
+
+def read(path: str) -> Labels:
+    """Take in all pictures and boxes of a file."""
+    names = dict.fromkeys(row["path"] for row in rows_of(path) if row["path"])
+    if not names:
+        raise ValueError(f"{path} lists no pictures")
+    labels = Labels(picture_folder(path, list(names)))
+    pictures: dict[str, int] = {}
+    for row in rows_of(path):
+        if not (name := row["path"]):
+            labels.faults.add("rows without a picture", path)
+            continue
+        if name not in pictures:
+            size = told_size(row.get("height"), row.get("width"))
+            pictures[name] = labels.add_picture(name, size)
+        if any(row[side] for side in SIDES):
+            label = labels.number(row["label"]) if row["label"] else -1
+            labels.add_box(pictures[name], corners(row), label)
+    labels.sort_classes()
+    return labels
+
+
+def corners(row: dict[str, str]) -> Corners:
+    """Corners of the box of a row, NaN where there is no number."""
+    left, top, right, bottom = (number_of(row[side]) for side in SIDES)
+    return left, top, right, bottom
