@@ -1,11 +1,10 @@
 """Pictures with boxes around the things on them, of every form of labels in labels/."""
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,30 +13,14 @@ from maskedae.box_views import Fit, Jitter
 from maskedae.boxed import Boxed, Truth
 from maskedae.data import BadSample, Panel, Split
 from maskedae.datasets.images import EXTENSIONS, MODES, Images, decode, opened, sniff
-from maskedae.datasets.labels.coco import open_coco
-from maskedae.datasets.labels.joining import Table, class_order, join
-from maskedae.datasets.labels.labels import Faults, Labels
-from maskedae.datasets.labels.table import open_table
-from maskedae.datasets.labels.voc import open_voc
+from maskedae.datasets.labels.joining import Table, join
+from maskedae.datasets.labels.labels import Labels, Reading
+from maskedae.datasets.labels.opening import Tables, open_tables
 from maskedae.datasets.labels.writing import as_coco
-from maskedae.datasets.labels.yolo import open_yolo
-from maskedae.listing import draw_by_path, list_named
+from maskedae.listing import list_named
 from maskedae.scanning import Wanted
 
-READERS = (open_coco, open_yolo, open_voc, open_table)
-FITTING = (
-    "COCO JSON (train.json, annotations/instances_train*.json, train/_annotations.coco.json), "
-    "YOLO (data.yaml, or images/ and labels/), VOC (Annotations/ and JPEGImages/, or .xml beside "
-    "pictures), a .csv with columns path, x1, y1, x2, y2, label"
-)
 View = Callable[[Tensor, Truth], tuple[Tensor, Truth]]
-
-
-class Tables(NamedTuple):
-    """What is trained on, and what is kept back."""
-
-    train: Table
-    held_out: Table | None
 
 
 @dataclass(frozen=True)
@@ -99,36 +82,8 @@ class Boxes:
     @cached_property
     def tables(self) -> Tables:
         """What there is to train on and to hold out."""
-        if not 0 <= self.held_out_share < 1:
-            share = self.held_out_share
-            raise ValueError(f"cannot hold out a share of {share}: it must lie in [0, 1)")
-        if not self.root:
-            raise ValueError("say where the pictures and their boxes are: --data.root DIR")
-        pairs = [self.opened(root) for root in listed(self.root)]
-        others = [self.opened(root) for root in listed(self.val_root)]
-        train = [first for first, _ in pairs]
-        held = [second or first for first, second in others]
-        held = held or [second for _, second in pairs if second is not None]
-        classes = class_order(train)
-        table = join(train, classes, self.masks)
-        if not len(table.boxes):
-            raise ValueError(f"{self.root}: no box to train on; {table.faults}")
-        if held:
-            return Tables(table, join(held, classes, self.masks))
-        drawn = draw_by_path(table.listing, self.held_out_share)
-        if not drawn.any() or drawn.all():
-            return Tables(table, None)
-        return Tables(table.pick(~drawn), replace(table.pick(drawn), faults=Faults()))
-
-    def opened(self, root: str) -> tuple[Labels, Labels | None]:
-        """Read the labels of a root. Raises ValueError where there are none of any kind."""
-        root = os.path.abspath(os.path.expanduser(root))
-        if not os.path.exists(root):
-            raise FileNotFoundError(f"{root} does not exist")
-        for reader in READERS:
-            if found := reader(root, self.masks, self.names):
-                return found
-        raise ValueError(f"{root}: no labels with boxes; these would fit: {FITTING}")
+        reading = Reading(self.masks, self.names)
+        return open_tables(self.root, self.val_root, reading, self.held_out_share)
 
     def view(self, shape: tuple[int, ...], augment: bool) -> View:
         """Make the function that brings a picture and its boxes to size."""
@@ -167,11 +122,6 @@ class Boxes:
 
     def readable(self, name: str) -> str:
         return self.pictures.readable(name)
-
-
-def listed(roots: str | Sequence[str] | None) -> Sequence[str]:
-    """One root, several or none, as a list."""
-    return [roots] if isinstance(roots, str) else roots or []
 
 
 class BoxSource:

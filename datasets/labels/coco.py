@@ -16,7 +16,7 @@ from typing import Any
 import faster_coco_eval.core.mask as coco_masks
 
 from maskedae.datasets.labels.finding import picture_folder, split_files
-from maskedae.datasets.labels.labels import NOWHERE, Corners, Labels, number_of, told_size
+from maskedae.datasets.labels.labels import NOWHERE, Corners, Labels, Reading, number_of, told_size
 
 SPLIT_FILES = [
     "{}.json",
@@ -38,12 +38,12 @@ WHOLE = [
 ]
 
 
-def open_coco(root: str, masks: bool, names: str | None) -> tuple[Labels, Labels | None] | None:
+def open_coco(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:
     """What to train on and what to hold out of a root; None if it is no COCO."""
     if os.path.isfile(root):
         if not root.lower().endswith(".json"):
             return None
-        content = load(root, masks)
+        content = load(root, reading.masks)
         if not of_coco(content):
             raise ValueError(f"{root} is not of COCO: it holds no lists 'images', 'annotations'")
         return read(root, content), None
@@ -51,7 +51,9 @@ def open_coco(root: str, masks: bool, names: str | None) -> tuple[Labels, Labels
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
         files = [file for file in (train, held_out) if file and os.path.isfile(file)]
         # One after the other: what JSON makes of a large file takes gigabytes.
-        found = [read(file, content) for file in files if of_coco(content := load(file, masks))]
+        found = [
+            read(file, content) for file in files if of_coco(content := load(file, reading.masks))
+        ]
         if found:
             return found[0], found[1] if len(found) > 1 else None
     return None

@@ -3,10 +3,9 @@
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-
-import numpy as np
+from typing import NamedTuple
 
 from maskedae.data import BadSample
 from maskedae.datasets.images import BROKEN, EXTENSIONS, opened, sniff
@@ -16,6 +15,13 @@ NAMED = 3  # files that are named as examples of a fault
 ORIENTATION, LYING = 274, (5, 6, 7, 8)  # the tag of EXIF, and its values that swap the sides
 NOWHERE = (float("nan"),) * 4  # a box that is no four numbers
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+class Reading(NamedTuple):
+    """How labels are read."""
+
+    masks: bool = False
+    names: str | None = None  # file of class names, where labels are numbers
 
 
 class Faults:
@@ -161,11 +167,3 @@ def pictures_in(folder: str) -> list[str]:
 def polygon_segment(points: Sequence[float]) -> bytes:
     """A polygon x, y, x, y, ... as a mask."""
     return ("[[" + ",".join(f"{value:.6g}" for value in points) + "]]").encode()
-
-
-def each_box(labels: Labels) -> Iterator[tuple[str, np.ndarray, int]]:
-    """Path, corners and label of every box: for tests and those who look."""
-    paths = [os.fsdecode(path) for path in labels.rows]
-    corners = np.asarray(labels.corners).reshape(-1, 4)
-    for picture, box, label in zip(labels.pictures, corners, labels.labels, strict=True):
-        yield paths[picture], box, label

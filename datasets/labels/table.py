@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 
 from maskedae.datasets.labels.finding import picture_folder, split_files
-from maskedae.datasets.labels.labels import Corners, Labels, number_of, told_size
+from maskedae.datasets.labels.labels import Corners, Labels, Reading, number_of, told_size
 from maskedae.lists import opened
 
 COLUMNS = {
@@ -27,7 +27,7 @@ SPLIT_FILES = ["{}.csv", "{}_labels.csv", "{}/_annotations.csv", "annotations/{}
 WHOLE = ["labels.csv", "annotations.csv", "_annotations.csv", "boxes.csv"]
 
 
-def open_table(root: str, masks: bool, names: str | None) -> tuple[Labels, Labels | None] | None:
+def open_table(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:
     """What to train on and what to hold out of a root; None if it is no table of boxes."""
     if os.path.isfile(root):
         if not root.lower().endswith(".csv"):

@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from maskedae.datasets.labels.labels import Corners, Labels, number_of, pictures_in, told_size
+from maskedae.datasets.labels.labels import (
+    Corners,
+    Labels,
+    Reading,
+    number_of,
+    pictures_in,
+    told_size,
+)
 from maskedae.lists import HELD_OUT
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -39,7 +46,7 @@ class NoEntities(TreeBuilder):
         raise ValueError("XML with a document type is not read")
 
 
-def open_voc(root: str, masks: bool, names: str | None) -> tuple[Labels, Labels | None] | None:
+def open_voc(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:
     """What to train on and what to hold out of a root; None if it is no VOC."""
     if not os.path.isdir(root):
         return None
