@@ -167,6 +167,7 @@ def decodes(segment: bytes, size: tuple[int, int]) -> bool:
     """Whether a run-length code is one of a picture of that height and width."""
     node = json.loads(segment)
     try:
-        return node["size"] == [*size] and bool(coco_masks.segmToRle(node, size[1], size[0]))
+        mask = coco_masks.decode(coco_masks.segmToRle(node, size[1], size[0]))
     except (KeyError, ValueError, RuntimeError, TypeError):
         return False
+    return bool(mask.shape == size)
