@@ -12,7 +12,10 @@ from torch import Tensor
 from maskedae.box_views import Fit, Jitter
 from maskedae.boxed import Boxed, Truth
 from maskedae.data import BadSample, Panel, Split
-from maskedae.datasets.images import EXTENSIONS, MODES, Images, decode, opened, sniff
+from maskedae.datasets.images import EXTENSIONS as ALONE
+from maskedae.datasets.images import MODES, Images, decode, opened
+from maskedae.datasets.images import inspect as inspect
+from maskedae.datasets.images import sniff as sniff
 from maskedae.datasets.labels.joining import Table, join
 from maskedae.datasets.labels.labels import Labels, Reading
 from maskedae.datasets.labels.opening import Tables, open_tables
@@ -20,6 +23,7 @@ from maskedae.datasets.labels.writing import as_coco
 from maskedae.listing import list_named
 from maskedae.scanning import Wanted
 
+EXTENSIONS = frozenset[str]()  # where pictures are wanted without boxes, too, they are theirs
 View = Callable[[Tensor, Truth], tuple[Tensor, Truth]]
 
 
@@ -73,7 +77,7 @@ class Boxes:
         )
 
     def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> "BoxSource":
-        listing = list_named(paths, Wanted(EXTENSIONS, sniff))
+        listing = list_named(paths, Wanted(ALONE, sniff))
         labels = Labels("")
         for index in range(len(listing)):
             labels.add_picture(listing.path(index), (0, 0))
@@ -134,7 +138,7 @@ class BoxSource:
         self.spans: Tensor | None = None
         self.weights: Tensor | None = None
         self.classes, self.shares = table.classes, table.listing.shares
-        self.unlabelled = "its pictures have boxes instead"
+        self.unlabelled = table.listing.unlabelled
         self.fingerprint = table.listing.fingerprint
 
     def __len__(self) -> int:
@@ -157,17 +161,10 @@ class BoxSource:
         with opened(self.name(index)) as (file, image):
             pixels = decode(file, image, self.channels)
         size = (pixels.shape[1], pixels.shape[2])
-        self._check(index, size)
+        if fault := self.table.size_fault(index, size):
+            raise BadSample(fault)
         picture, truth = self.view(pixels, self._truth(index, size))
         return Boxed.pack([picture], [truth], [size])
-
-    def _check(self, index: int, size: tuple[int, int]) -> None:
-        told = tuple(self.table.sizes[index].tolist())
-        if told not in (size, (0, 0)):
-            turned = "; it lies on its side, by EXIF: store it upright" * (told == size[::-1])
-            raise BadSample(
-                f"{size[1]} x {size[0]} pixels, but {told[1]} x {told[0]} by its labels{turned}"
-            )
 
     def _truth(self, index: int, size: tuple[int, int]) -> Truth:
         rows = [row for row in self.table.rows(index) if not self.table.crowds[row]]

@@ -15,6 +15,7 @@ from maskedae.data import BadSample
 from maskedae.datasets.labels.labels import Faults, Labels
 from maskedae.listing import Listing, pack
 
+UNLABELLED = "its pictures have boxes instead"
 NO_CLASS = "boxes of an unknown class"
 NO_NUMBERS = "boxes that are no four numbers"
 NO_AREA = "boxes of no area"
@@ -53,6 +54,14 @@ class Table:
         """The mask of a box as COCO has it; None without."""
         start, stop = self.segment_offsets[row : row + 2].tolist()
         return json.loads(self.segments[start:stop].numpy().tobytes()) if stop > start else None
+
+    def size_fault(self, index: int, size: tuple[int, int]) -> str:
+        """Say that a picture is not of the height and width that its label tells, if it is not."""
+        told = tuple(self.sizes[index].tolist())
+        if told in (size, (0, 0)):
+            return ""
+        lying = "; it lies on its side, by EXIF: store it upright" * (told == size[::-1])
+        return f"{size[1]} x {size[0]} pixels, but {told[1]} x {told[0]} by its labels{lying}"
 
     def mask(self, row: int, size: tuple[int, int]) -> Tensor:
         """The mask of a box on a picture of that height and width: (h, w) bool."""
@@ -105,7 +114,7 @@ def join(parts: Sequence[Labels], classes: tuple[str, ...], masks: bool) -> Tabl
     texts = [text for column in columns for text in column.segments]
     texts = [texts[row] for row in order]
     return Table(
-        listing=pack([part.rows for part in parts], ()),
+        listing=replace(pack([part.rows for part in parts], ()), unlabelled=UNLABELLED),
         classes=classes,
         categories=category_ids(parts, classes),
         sizes=torch.tensor([side for part in parts for side in part.sizes]).view(-1, 2),

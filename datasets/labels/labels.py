@@ -13,6 +13,7 @@ from maskedae.scanning import Rows, Wanted, scan
 
 NAMED = 3  # files that are named as examples of a fault
 ORIENTATION, LYING = 274, (5, 6, 7, 8)  # the tag of EXIF, and its values that swap the sides
+UNTOLD = "pictures that no label tells of"
 NOWHERE = (float("nan"),) * 4  # a box that is no four numbers
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
 

@@ -28,6 +28,10 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.sheet is not None and options.sheet.exists():
+        raise ValueError(f"--sheet {options.sheet} is there already; name another file")
+    if options.sheet is not None and not options.sheet.parent.is_dir():
+        raise ValueError(f"--sheet {options.sheet}: there is no folder {options.sheet.parent}")
     prepare(options)
     try:
         facts, healthy = environment() if options.DIR is None else folder(options)
@@ -58,11 +62,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     of("--recipe", metavar="RECIPE", help="--stats of samples as this recipe prepares them")
     of("--write", type=Path, metavar="RECIPE", help="the same, and put them into this file")
     add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--sheet", type=Path, metavar="PNG", help="draw pictures with their boxes there")
     add("--kind", metavar="NAME", help="read only what this file of datasets/ can, such as images")
     add("--timeout", type=float, default=30.0, metavar="SECONDS", help="per file, by default 30")
     add("--workers", type=int, metavar="NUMBER", help="processes, by default one per core")
     add("--fresh", action="store_true", help="read again what an earlier check has read")
     options = parser.parse_args(arguments)
+    if options.sheet is not None and options.DIR is None:
+        parser.error("--sheet needs DIR")
     if options.timeout <= 0 or (options.workers is not None and options.workers < 1):
         parser.error("--timeout and --workers must be above zero")
     if (options.write or options.recipe) is not None and not (options.stats and options.DIR):
@@ -131,6 +138,8 @@ def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
     inspector = Inspector(choose(options.kind), options.stats, options.settings)
     checkup = Checkup(options.DIR, inspector, keep=options.json is not None)
+    if options.sheet is not None and checkup.tables is None:
+        raise ValueError(f"--sheet draws boxes, but {options.DIR} has none")
     try:
         journal = Journal(checkup.root, inspector.stamp(), options.fresh)
     except OSError as error:
@@ -146,6 +155,10 @@ def folder(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     facts = checkup.facts()
     for line in report(facts):
         say(line)
+    if options.sheet is not None and checkup.tables is not None:
+        from maskedae.doctor.sheet import draw_sheet
+
+        say(f"{draw_sheet(checkup.tables, options.sheet)} pictures drawn in {options.sheet}")
     return facts, not facts["bad"]
 
 

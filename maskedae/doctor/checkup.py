@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
+from maskedae.doctor.box_census import box_facts, find_tables, size_fault, splits_of
 from maskedae.doctor.census import Census
 from maskedae.doctor.inspection import Inspector
 from maskedae.doctor.journal import Journal
@@ -27,7 +28,9 @@ class Checkup:
 
     def __init__(self, root: str, inspector: Inspector, keep: bool = False) -> None:
         self.root, self.inspector = os.path.abspath(os.path.expanduser(root)), inspector
-        self.census = Census(find(self.root, inspector))
+        self.tables = find_tables(self.root) if "boxes" in inspector.kinds else None
+        splits = splits_of(self.tables) if self.tables else find(self.root, inspector)
+        self.census = Census(splits)
         self.paths = [self.census.path(index) for index in range(len(self.census))]
         self.left = list(range(len(self.paths)))  # numbers of the files that are still to be read
         self.keep, self.reports = keep, dict[int, dict[str, Any]]()  # every one, if they are kept
@@ -60,6 +63,9 @@ class Checkup:
                 yield done
 
     def _add(self, index: int, report: dict[str, Any]) -> None:
+        if self.tables and "size" in report:
+            fault = size_fault(self.tables, index, report["size"])
+            report = {**report, "bad": fault} if fault else report
         self.census.add(index, report)
         if self.keep:
             self.reports[index] = report
@@ -72,6 +78,8 @@ class Checkup:
             "beside": self._beside(),
             **self.census.facts(),
         }
+        if self.tables:
+            facts["boxes"] = box_facts(self.tables)
         if self.keep:
             reports = sorted(self.reports.items())
             facts["reports"] = [{"path": self.paths[i], **report} for i, report in reports]
@@ -81,7 +89,7 @@ class Checkup:
         """Folders next to those that are trained on and held out, which nobody reads."""
         splits = [listing for listing in self.census.splits if listing is not None]
         roots = {root for listing in splits for root in listing.roots}
-        if not os.path.isdir(self.root) or self.root in roots:
+        if self.tables or not os.path.isdir(self.root) or self.root in roots:
             return []
         with os.scandir(self.root) as entries:
             folders = [entry.path for entry in entries if entry.is_dir()]

@@ -53,7 +53,12 @@ def report(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  not read, as they lie next to train: {names}"
     for name, kind in facts["kinds"].items():
         yield from describe_kind(name, kind)
-    yield from describe_labels(facts["labels"])
+    if "boxes" in facts:
+        from maskedae.doctor.box_wording import describe_boxes
+
+        yield from describe_boxes(facts["boxes"], top)
+    else:
+        yield from describe_labels(facts["labels"])
     yield from describe_copies(facts["copies"], top)
     if facts["warnings"]:
         yield ""

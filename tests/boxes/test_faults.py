@@ -130,7 +130,7 @@ def test_objects_and_files_of_voc(tmp_path):
         "boxes that are no four numbers": 2,
         "boxes of an unknown class": 1,
         "label files without a picture": 1,
-        "pictures without a label file": 1,
+        "pictures that no label tells of": 1,
     }
     assert source.read(0).boxes.tolist() == [[1.5, 2, 3.5, 30]] and len(source) == 1
 

@@ -1,5 +1,6 @@
 """Every form of labels tells the same."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def test_classes_of_several_roots_are_joined_by_name(tmp_path):
     assert "1 boxes that are no four numbers (a.png)" in source.remarks
     assert source.answers()["categories"][2] == {"id": 3, "name": "owl"}
     assert [source.image_id(index) for index in range(7)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_boxes_of_pictures_in_any_order(tmp_path):
+    write_coco(tmp_path)
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    first, second, third = content["annotations"]
+    path.write_text(json.dumps({**content, "annotations": [third, first, second]}))
+    assert found(Boxes(root=str(path), held_out_share=0)) == BOXES
 
 
 def test_ids_of_coco_are_kept(tmp_path):
