@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskedae.box_views import Fit, Jitter
 from maskedae.boxed import Boxed, Truth
-from maskedae.data import BadSample, Panel, Split
+from maskedae.data import BadSample, Panel, Source, Split
 from maskedae.datasets.images import EXTENSIONS as ALONE
 from maskedae.datasets.images import MODES, Images, decode, opened
 from maskedae.datasets.images import inspect as inspect
@@ -39,8 +39,8 @@ class Boxes:
     """A folder, a COCO .json, a data.yaml of YOLO or a .csv of boxes; or several."""
     val_root: str | list[str] | None = None
     """The same, for what is held out. By default what a root brings along, such as val.json."""
-    names: str | None = None
-    """Class names of YOLO, one on a line; by default those that lie in a root."""
+    label_names: str | None = None
+    """A file of the class names of YOLO, one on a line; by default what lies in a root."""
     masks: bool = False
     """Read masks, too, and leave boxes without one out."""
     held_out_share: float = 0.05
@@ -68,7 +68,7 @@ class Boxes:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"data.scale is {self.scale}; two sizes such as 0.1 2.0 would fit")
 
-    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> "BoxSource | None":
+    def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         table = self.tables.train if split == "train" else self.tables.held_out
         return (
             None
@@ -76,7 +76,7 @@ class Boxes:
             else BoxSource(table, shape, self.view(shape, augment), self.masks)
         )
 
-    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> "BoxSource":
+    def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
         listing = list_named(paths, Wanted(ALONE, sniff))
         labels = Labels("")
         for index in range(len(listing)):
@@ -86,7 +86,7 @@ class Boxes:
     @cached_property
     def tables(self) -> Tables:
         """What there is to train on and to hold out."""
-        reading = Reading(self.masks, self.names)
+        reading = Reading(self.masks, self.label_names)
         return open_tables(self.root, self.val_root, reading, self.held_out_share)
 
     def view(self, shape: tuple[int, ...], augment: bool) -> View:
@@ -158,13 +158,17 @@ class BoxSource:
 
     def read(self, index: int) -> Boxed:
         """Decode a picture and bring it to size with its boxes."""
-        with opened(self.name(index)) as (file, image):
-            pixels = decode(file, image, self.channels)
+        pixels = self.picture(index)
         size = (pixels.shape[1], pixels.shape[2])
         if fault := self.table.size_fault(index, size):
             raise BadSample(fault)
         picture, truth = self.view(pixels, self._truth(index, size))
         return Boxed.pack([picture], [truth], [size])
+
+    def picture(self, index: int) -> Tensor:
+        """A picture as its file has it, upright: uint8 (C, H, W). Raises BadSample."""
+        with opened(self.name(index)) as (file, image):
+            return decode(file, image, self.channels)
 
     def _truth(self, index: int, size: tuple[int, int]) -> Truth:
         rows = [row for row in self.table.rows(index) if not self.table.crowds[row]]
@@ -176,6 +180,10 @@ class BoxSource:
             each = [self.table.mask(row, size) for row in rows]
             masks = torch.stack(each) if each else torch.zeros(0, *size, dtype=torch.bool)
         return Truth(boxes, self.table.labels[rows], masks)
+
+    def box_counts(self) -> dict[str, int]:
+        """Boxes of every class, crowds apart."""
+        return dict(zip(self.classes, self.table.per_class().tolist(), strict=True))
 
     def image_id(self, index: int) -> int:
         """What COCO calls a picture."""

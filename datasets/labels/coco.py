@@ -85,7 +85,7 @@ def of_coco(content: Any) -> bool:
 def read(path: str, content: dict[str, Any]) -> Labels:
     """Take in all pictures, classes and boxes of a file."""
     images = [node for node in content["images"] if isinstance(node, dict)]
-    images = [node for node in images if isinstance(node.get("file_name"), str)]
+    images = [node for node in images if is_path(node.get("file_name"))]
     if not images:
         raise ValueError(f"{path} lists no pictures")
     labels = Labels(picture_folder(path, [node["file_name"] for node in images]))
@@ -93,7 +93,8 @@ def read(path: str, content: dict[str, Any]) -> Labels:
     pictures: dict[str, int] = {}
     for node in images:
         if (key := str(node.get("id"))) in pictures:
-            labels.faults.add("pictures with the number of another", node["file_name"])
+            file = os.path.join(labels.rows.root, node["file_name"])
+            labels.faults.add("pictures with the number of another", file)
             continue
         size = told_size(node.get("height"), node.get("width"))
         pictures[key] = labels.add_picture(node["file_name"], size)
@@ -104,6 +105,11 @@ def read(path: str, content: dict[str, Any]) -> Labels:
     for item in content["annotations"]:
         take(labels, item, pictures, classes, path)
     return labels
+
+
+def is_path(name: Any) -> bool:
+    """Whether a file can have such a name: half characters of JSON stand for none."""
+    return isinstance(name, str) and name.encode("utf-8", "replace").decode() == name != ""
 
 
 def read_classes(labels: Labels, nodes: list[Any]) -> dict[str, int]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from maskedae.data import BadSample
-from maskedae.datasets.labels.labels import Faults, Labels
+from maskedae.datasets.labels.labels import NAMED, Faults, Labels, printable
 from maskedae.listing import Listing, pack
 
 UNLABELLED = "its pictures have boxes instead"
@@ -49,6 +49,10 @@ class Table:
         """Numbers of the boxes of a picture."""
         start, stop = self.offsets[index : index + 2].tolist()
         return range(start, stop)
+
+    def per_class(self) -> Tensor:
+        """Boxes of every class, crowds apart: (classes,)."""
+        return self.labels[~self.crowds].bincount(minlength=len(self.classes))
 
     def segment(self, row: int) -> Any:
         """The mask of a box as COCO has it; None without."""
@@ -165,7 +169,8 @@ def checked(part: Labels, classes: tuple[str, ...], masks: bool) -> Checked:
         for number, count in zip(
             *np.unique(pictures[good & ~passed], return_counts=True), strict=True
         ):
-            part.faults.add(kind, os.fsdecode(paths[number]), int(count))
+            path = os.path.join(part.rows.root, os.fsdecode(paths[number]))
+            part.faults.add(kind, path, int(count))
         good &= passed
     areas = np.array(part.areas, dtype=np.float64)
     whole = (corners[:, 2:] - corners[:, :2]).prod(1)
@@ -188,10 +193,9 @@ def renumbered(part: Labels, classes: tuple[str, ...]) -> np.ndarray:
 
 def lacking(part: Labels, classes: tuple[str, ...]) -> str:
     """Say which classes of a root are none of those that are trained on."""
-    names = [name for name in part.numbers if name not in classes]
-    return (
-        f"boxes of classes that training lacks: {', '.join(names[:5])}{', ...' * (len(names) > 5)}"
-    )
+    names = [printable(name) for name in part.numbers if name not in classes]
+    some = ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED)
+    return f"boxes of classes that training lacks: {some}"
 
 
 def category_ids(parts: Sequence[Labels], classes: tuple[str, ...]) -> tuple[int, ...]:

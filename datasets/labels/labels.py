@@ -50,10 +50,23 @@ class Faults:
 
     def __str__(self) -> str:
         return "; ".join(
-            f"{count:,} {kind} ({', '.join(map(os.path.basename, self.files[kind]))}"
-            + (", ...)" if count > len(self.files[kind]) else ")")
+            f"{count:,} {kind} ({self.examples(kind)})"
             for kind, count in sorted(self.counts.items())
         )
+
+    def examples(self, kind: str) -> str:
+        """Names of files with such a fault."""
+        names = [printable(os.path.basename(file)) for file in self.files[kind]]
+        return ", ".join(names + ["..."] * (self.counts[kind] > len(names)))
+
+
+def printable(name: str) -> str:
+    r"""A name on one line, whatever it holds.
+
+    >>> printable("two\nlines")
+    'two\\nlines'
+    """
+    return repr(name)[1:-1]
 
 
 class Labels:

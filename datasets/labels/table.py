@@ -50,7 +50,7 @@ def header(path: str) -> tuple[dict[str, str], str] | None:
     with opened(path) as file:
         line = next((line for line in file if line.strip()), "")
     for delimiter in ",;\t":
-        columns = [column.strip() for column in next(csv.reader([line], delimiter=delimiter), [])]
+        columns = [column.strip().strip('"') for column in line.split(delimiter)]
         by_name = {column.lower(): column for column in reversed(columns)}
         found = {
             ours: by_name[name]
@@ -69,10 +69,13 @@ def rows_of(path: str) -> Iterator[dict[str, str]]:
     assert found is not None, path
     columns, delimiter = found
     with opened(path) as file:
-        reader = csv.DictReader(file, delimiter=delimiter)
+        reader = csv.DictReader(filter(str.strip, file), delimiter=delimiter)
         reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-        for row in reader:
-            yield {ours: (row.get(theirs) or "").strip() for ours, theirs in columns.items()}
+        try:
+            for row in reader:
+                yield {ours: (row.get(theirs) or "").strip() for ours, theirs in columns.items()}
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def read(path: str) -> Labels:

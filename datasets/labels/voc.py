@@ -121,7 +121,7 @@ def read(part: Part) -> Labels:
     left = dict(known) if part.stems is None else {}
     for stem, path in files_of(part):
         if not os.path.isfile(path):
-            labels.faults.add(UNTOLD, known.get(stem, stem))
+            labels.faults.add(UNTOLD, os.path.join(part.pictures, known.get(stem, stem)))
             continue
         try:
             tree = parse(path)
@@ -137,7 +137,7 @@ def read(part: Part) -> Labels:
         left.pop(os.path.splitext(name)[0], None)
         take(labels, name, tree)
     for name in left.values():
-        labels.faults.add(UNTOLD, name)
+        labels.faults.add(UNTOLD, os.path.join(part.pictures, name))
     if not len(labels):
         raise ValueError(f"{part.texts}: no label file of a picture in {part.pictures}")
     labels.sort_classes()

@@ -19,7 +19,9 @@ DESCRIPTION = """Check the environment; or, with DIR, read every file of a folde
 
 Files that were read before and have not changed since, in size and time, are not read again: a
 check that was stopped goes on where it was. Exit status: 0 if all that is required works, or all
-files can be read; 1 if not, or if there is nothing to check; 130 after Ctrl-C."""
+files can be read; 1 if not, or if there is nothing to check; 130 after Ctrl-C.
+
+Where a folder has labels with boxes, of COCO, YOLO, VOC or a table, those are checked, too."""
 BASIS = {"torch", "torchvision", "numpy", "pillow", "einops"}  # without them, nothing can be tried
 
 
@@ -56,7 +58,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("DIR", nargs="?", help="a folder, or a list; without one: the environment")
+    add("DIR", nargs="?", help="a folder, list or labels with boxes; without one: the environment")
     add("--stats", action="store_true", help="mean and std of every channel, for a recipe")
     of = parser.add_mutually_exclusive_group().add_argument
     of("--recipe", metavar="RECIPE", help="--stats of samples as this recipe prepares them")

@@ -43,7 +43,7 @@ def size_fault(tables: Tables, index: int, size: list[int]) -> str:
 def box_facts(tables: Tables) -> dict[str, Any]:
     """All that labels tell, in plain values."""
     named = {name: table for name, table in tables._asdict().items() if table is not None}
-    per_class = {name: per_class_of(table) for name, table in named.items()}
+    per_class = {name: table.per_class().numpy() for name, table in named.items()}
     faults = found_faults(list(named.values()))
     return {
         "classes": {
@@ -57,11 +57,6 @@ def box_facts(tables: Tables) -> dict[str, Any]:
         ],
         "odd": list(odd(per_class, tables.train.classes)),
     }
-
-
-def per_class_of(table: Table) -> np.ndarray:
-    """Boxes of every class, crowds apart: (classes,)."""
-    return np.bincount(table.labels[~table.crowds].numpy(), minlength=len(table.classes))
 
 
 def split_facts(table: Table) -> dict[str, Any]:

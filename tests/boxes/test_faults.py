@@ -99,7 +99,7 @@ def test_classes_of_yolo_without_names_go_by_number(tmp_path):
     (tmp_path / "labels" / "train" / "c.txt").write_text("10 .5 .5 .5 .5\n")
     assert source_of(tmp_path).classes == ("0", "1", "10")
     (tmp_path / "names").write_text("cat\n\ncat\n")
-    source = source_of(tmp_path, names=str(tmp_path / "names"))
+    source = source_of(tmp_path, label_names=str(tmp_path / "names"))
     assert source.classes == ("cat", "1", "2") and "1 boxes of an unknown class" in source.remarks
 
 
@@ -178,3 +178,37 @@ def test_no_box_at_all(tmp_path):
     (tmp_path / "train.csv").write_text("path,x1,y1,x2,y2,label\na.png,5,5,5,5,cat")
     with pytest.raises(ValueError, match="no box to train on; 1 boxes of no area"):
         source_of(tmp_path)
+
+
+def test_tables_as_people_write_them(tmp_path):
+    picture(tmp_path / "a,b.png")
+    rows = [
+        '"a,b.png",1,1,5,5,cat',
+        " ",
+        '"a,b.png" , 2 , 2 , 6 , 6 , dog',
+        '"a,b.png",1,2',
+        ",1,1,5,5,cat",
+    ]
+    text = '\ufeff\n"Path", X1 ,y1,x2,y2,"Label"\n' + "\r\n".join(rows)
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
+    source = source_of(tmp_path)
+    assert source.read(0).boxes.tolist() == [[1, 1, 5, 5], [2, 2, 6, 6]]
+    assert source.table.faults.counts == {
+        "boxes of an unknown class": 1,
+        "rows without a picture": 1,
+    }
+    (tmp_path / "train.csv").write_text(text + "\n" + "x" * 200_000)
+    with pytest.raises(ValueError, match="train.csv, line .*field larger"):
+        source_of(tmp_path)
+
+
+def test_names_that_are_none(tmp_path):
+    picture(tmp_path / "a\nb.png")
+    files = [("a\nb.png", 40, 30), ("\ud800.png", 40, 30), ("nul\0.png", 40, 30)]
+    content = coco(files, [(1, [1, 1, 0, 5], 10), (1, [1, 1, 5, 5], 10)], ["c\nd\ud800"])
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    source = source_of(tmp_path)
+    assert len(source) == 2 and "pictures without a name" in source.remarks
+    assert "1 boxes of no area (a\\nb.png)" in source.remarks and "\n" not in source.remarks
+    with pytest.raises(BadSample, match="null"):
+        source.read(1)
