@@ -16,9 +16,10 @@ from maskedae.datasets.images import EXTENSIONS as ALONE
 from maskedae.datasets.images import MODES, Images, decode, opened
 from maskedae.datasets.images import inspect as inspect
 from maskedae.datasets.images import sniff as sniff
-from maskedae.datasets.labels.joining import Table, join
+from maskedae.datasets.labels.joining import join
 from maskedae.datasets.labels.labels import Labels, Reading
 from maskedae.datasets.labels.opening import Tables, open_tables
+from maskedae.datasets.labels.packed import Table
 from maskedae.datasets.labels.writing import as_coco
 from maskedae.listing import list_named
 from maskedae.scanning import Wanted

@@ -38,7 +38,7 @@ def draw_boxes(
     image = Image.fromarray(np.ascontiguousarray(picture.movedim(0, -1).numpy()))
     places = within(boxes.cpu(), image.size)
     draw, thick = ImageDraw.Draw(image), max(1, round(min(image.size) / 300))
-    for place, shade in zip(places, colours, strict=True):
+    for place, shade in reversed(list(zip(places, colours, strict=True))):  # the surest on top
         draw.rectangle(place, outline=shade, width=thick)
     write_names(draw, names, places, colours, image.size)
     return torch.from_numpy(np.array(image)).movedim(-1, 0)
@@ -88,8 +88,8 @@ def veil(picture: Tensor, masks: Tensor, colours: Sequence[tuple[int, int, int]]
     tinted = picture.float()
     for mask, shade in zip(masks, colours, strict=True):
         covered = mask if mask.dtype == torch.bool else mask > 0.5
-        wanted = torch.tensor(shade, dtype=torch.float32).view(3, 1, 1)
-        tinted = torch.where(covered, tinted.lerp(wanted, VEIL), tinted)
+        wanted = torch.tensor(shade, dtype=torch.float32).unsqueeze(1)
+        tinted[:, covered] = tinted[:, covered].lerp(wanted, VEIL)
     return tinted.round().byte()
 
 

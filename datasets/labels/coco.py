@@ -44,9 +44,7 @@ def open_coco(root: str, reading: Reading) -> tuple[Labels, Labels | None] | Non
         if not root.lower().endswith(".json"):
             return None
         content = load(root, reading.masks)
-        if not of_coco(content):
-            raise ValueError(f"{root} is not of COCO: it holds no lists 'images', 'annotations'")
-        return read(root, content), None
+        return (read(root, content), None) if of_coco(content) else None
     whole = [(os.path.join(root, name), None) for name in WHOLE]
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
         files = [file for file in (train, held_out) if file and os.path.isfile(file)]

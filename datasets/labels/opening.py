@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from maskedae.datasets.labels.coco import open_coco
-from maskedae.datasets.labels.joining import Table, class_order, join
+from maskedae.datasets.labels.joining import class_order, join
 from maskedae.datasets.labels.labels import Faults, Labels, Reading
+from maskedae.datasets.labels.packed import Table
 from maskedae.datasets.labels.table import open_table
 from maskedae.datasets.labels.voc import open_voc
 from maskedae.datasets.labels.yolo import open_yolo

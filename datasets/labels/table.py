@@ -30,12 +30,8 @@ WHOLE = ["labels.csv", "annotations.csv", "_annotations.csv", "boxes.csv"]
 def open_table(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:
     """What to train on and what to hold out of a root; None if it is no table of boxes."""
     if os.path.isfile(root):
-        if not root.lower().endswith(".csv"):
-            return None
-        if header(root) is None:
-            wanted = ", ".join(COLUMNS)
-            raise ValueError(f"{root}: the first line does not name columns {wanted}")
-        return read(root), None
+        known = root.lower().endswith(".csv") and header(root) is not None
+        return (read(root), None) if known else None
     whole = [(os.path.join(root, name), None) for name in WHOLE]
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
         files = [file for file in (train, held_out) if file and os.path.isfile(file)]

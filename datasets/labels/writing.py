@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from maskedae.datasets.labels.joining import Table
+from maskedae.datasets.labels.packed import Table
 
 
 def as_coco(table: Table) -> dict[str, Any]:

@@ -6,22 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from maskedae.datasets.labels.joining import Table, class_order, join
-from maskedae.datasets.labels.labels import UNTOLD, Faults, Reading, pictures_in
-from maskedae.datasets.labels.opening import Tables, find_labels
+from maskedae.datasets.labels.joining import class_order, join
+from maskedae.datasets.labels.labels import UNTOLD, Faults, Labels, Reading, pictures_in
+from maskedae.datasets.labels.opening import Tables, demand_labels, find_labels
+from maskedae.datasets.labels.packed import Table
 from maskedae.doctor.census import UNEVEN
 from maskedae.listing import Splits
 
 SIZES = {"small": 32**2, "medium": 96**2, "large": np.inf}  # where COCO draws lines: pixels
 
 
-def find_tables(root: str) -> Tables | None:
-    """Read the labels of a root, masks too; None if it has none with boxes."""
-    found = find_labels(root, Reading(masks=True))
-    if found is None:
-        return None
+def find_tables(root: str, kinds: tuple[str, ...]) -> tuple[Tables | None, str]:
+    """Read the labels of a root, masks too; None if it has none with boxes, and why if that is odd.
+
+    Where nothing but boxes is wanted, what cannot be read raises ValueError.
+    """
+    if "boxes" not in kinds:
+        return None, ""
+    reading = Reading(masks=True)
+    if kinds == ("boxes",):
+        return tables_of(demand_labels(root, reading)), ""
+    try:
+        found = find_labels(root, reading)
+    except ValueError as error:
+        return None, f"no boxes are checked: {error}"
+    return None if found is None else tables_of(found), ""
+
+
+def tables_of(found: tuple[Labels, Labels | None]) -> Tables:
+    """Put the labels of both splits in tables."""
     parts = [part for part in found if part is not None]
-    classes = class_order(parts)  # so that none is unknown for being in one split only
+    classes = class_order(parts)  # of both, so that none is unknown for being in one split only
     train, *held = [join([part], classes, masks=False) for part in parts]
     return Tables(train, held[0] if held else None)
 

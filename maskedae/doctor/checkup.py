@@ -28,7 +28,7 @@ class Checkup:
 
     def __init__(self, root: str, inspector: Inspector, keep: bool = False) -> None:
         self.root, self.inspector = os.path.abspath(os.path.expanduser(root)), inspector
-        self.tables = find_tables(self.root) if "boxes" in inspector.kinds else None
+        self.tables, self.note = find_tables(self.root, inspector.kinds)
         splits = splits_of(self.tables) if self.tables else find(self.root, inspector)
         self.census = Census(splits)
         self.paths = [self.census.path(index) for index in range(len(self.census))]
@@ -78,6 +78,8 @@ class Checkup:
             "beside": self._beside(),
             **self.census.facts(),
         }
+        if self.note:
+            facts["notes"] = [*facts["notes"], self.note]
         if self.tables:
             facts["boxes"] = box_facts(self.tables)
         if self.keep:

@@ -7,8 +7,8 @@ from pathlib import Path
 from maskedae.box_views import Fit
 from maskedae.data import BadSample
 from maskedae.datasets.boxes import BoxSource
-from maskedae.datasets.labels.joining import Table
 from maskedae.datasets.labels.opening import Tables
+from maskedae.datasets.labels.packed import Table
 from maskedae.drawn_boxes import draw_boxes
 from maskedae.pictures import Cell, contact_sheet
 

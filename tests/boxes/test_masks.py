@@ -12,6 +12,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from making_boxes import coco, picture, write_coco, write_yolo  # noqa: E402
 
 coco_tools = pytest.importorskip("pycocotools.mask", reason="pycocotools says what a mask is")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SHAPE = (3, 30, 40)
 
 

@@ -120,6 +120,12 @@ def test_classes_in_folders_have_no_boxes(tmp_path):
     (tmp_path / "set" / "annotations.json").write_text("[1]")
     status, facts = check(tmp_path / "set")
     assert status == 0 and "boxes" not in facts and len(facts["labels"]["classes"]) == 2
+    assert facts["notes"] == []
+    (tmp_path / "set" / "train.json").write_text('{"lines": 1}\n{"of": "JSON"}\n')
+    status, facts = check(tmp_path / "set")
+    assert status == 0 and "train.json: not JSON" in facts["notes"][0]
+    assert main(["doctor", str(tmp_path / "set"), "--kind", "boxes"]) == 1
+    assert check(tmp_path / "set" / "labels.csv")[1]["files"]["train"] == 1
 
 
 def test_real_cells(shared, tmp_path, capsys):
