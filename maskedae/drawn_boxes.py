@@ -13,6 +13,7 @@ TURN = 0.618034  # of the circle of hues from one class to the next: no two of a
 VEIL = 0.4  # how much a mask hides of what is under it
 TEXT, LARGEST = 11, 40  # pixels of the smallest and the largest font
 LETTERS = 24  # of a name that are shown
+SMALL = 200  # pixels of the shorter side of a picture that names wider than their boxes would fill
 
 
 def draw_boxes(
@@ -105,7 +106,10 @@ def write_names(
     height = sum(font.getmetrics()) if isinstance(font, ImageFont.FreeTypeFont) else TEXT
     taken = np.empty((0, 4))
     for name, box, shade in zip(names, places, colours, strict=True):
-        spots = candidates(box, font.getlength(name) + 4, height, size)
+        wide = font.getlength(name) + 4
+        if min(size) < SMALL and wide > box[2] - box[0] + 1:
+            continue
+        spots = candidates(box, wide, height, size)
         spot = next((spot for spot in spots if not touches(spot, taken)), spots[0])
         taken = np.append(taken, [spot], axis=0)
         draw.rectangle(spot, fill=shade)

@@ -58,6 +58,13 @@ def test_nothing_to_draw():
     assert draw_boxes(GRAY, *none, CLASSES, torch.empty(0), masks).equal(GRAY)
 
 
+def test_names_do_not_fill_small_pictures():
+    boxes, labels = torch.tensor([[20.0, 20, 30, 30], [40, 40, 110, 110]]), torch.tensor([0, 1])
+    changed = (draw_boxes(GRAY, boxes, labels, ["a long name", "b"]) != GRAY).any(0)
+    assert changed[:, :40].sum() == 4 * 9  # an edge, and no name
+    assert changed[:40, 40:].any()
+
+
 def test_names_avoid_each_other_and_stay_inside():
     spots = np.array(candidates((190, 2, 199, 60), 60, 12, (200, 120)))
     assert spots.min() >= 0 and spots[:, 2].max() < 200 and spots[:, 3].max() < 120
