@@ -56,8 +56,8 @@ def describe(
             f"{accelerator.num_processes} process(es)",
             f"lr        {train.peak_lr:.3g} = {train.base_lr:.3g} x {train.batch_size} / 256, "
             f"warm-up {train.warmup_epochs:g} of {train.epochs} epochs"
-            + ", so that it is never reached"
-            * (train.warmup_epochs >= train.epochs),
+            + ", so that it is never reached" * (train.warmup_epochs >= train.epochs)
+            + "".join(f", a tenth from epoch {s * train.epochs:.4g} on" for s in train.drops or ()),
         ]
     )
 

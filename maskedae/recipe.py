@@ -17,7 +17,7 @@ from maskedae import tubes as tubes
 from maskedae.data import Data
 from maskedae.hints import nearest
 from maskedae.masking import Masker
-from maskedae.settings import Finetune, Train
+from maskedae.settings import Finetune, Heads, Train
 from maskedae.zoo import model_config
 
 STATISTICS = ("mean", "std")
@@ -26,7 +26,10 @@ INIT = "checkpoints to start from: of the whole, of a part, or `teacher`; or non
 SECTIONS = {
     "pretrain": ("model", "masker", "data", "train", "init", "teacher"),
     "finetune": ("init", "model", "finetune", "data", "train"),
+    "detect": ("init", "model", "detect", "data", "train"),
 }
+NEEDED = {"pretrain": ("model", "masker", "data"), "finetune": ("data",), "detect": ("data",)}
+TUNING = {"finetune": Finetune, "detect": Heads}  # tasks that start from an encoder, and how
 
 
 class Recipe(NamedTuple):
@@ -38,9 +41,10 @@ class Recipe(NamedTuple):
     train: Train
     masker: Masker | None = None  # of pre-training
     finetune: Finetune | None = None
-    init: str = "none"  # the checkpoint that fine-tuning starts from
+    init: str = "none"  # the checkpoint that fine-tuning or detection starts from
     begin: tuple[str, ...] = ()  # checkpoints that pre-training starts from
     teacher: str | None = None  # a checkpoint whose features are to be learned
+    detect: Heads | None = None
 
 
 def recipe_names() -> list[str]:
@@ -74,7 +78,7 @@ def recipe_parser(model_name: str, prog: str, task: str = "pretrain") -> Argumen
         parser.add_argument("--teacher", type=str | None, help="its features are to be learned")
     else:
         parser.add_argument("--init", type=str, help="a checkpoint to start from, or none")
-        parser.add_argument("--finetune", type=Finetune, default=Finetune())
+        parser.add_argument(f"--{task}", type=TUNING[task], default=TUNING[task]())
     parser.add_argument("--data", type=Data, help="where samples come from")
     parser.add_argument("--train", type=Train, default=Train())
     return parser
@@ -86,15 +90,22 @@ def read_recipe(path: Path, task: str) -> dict[str, Any]:
         node = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(node, dict) or not any(name in node for name in ("model", "finetune")):
+    if not isinstance(node, dict) or not any(name in node for name in ("model", *TUNING)):
         raise ValueError(f"{path} is not a recipe: it has no section `model` with a `name`")
-    other = "finetune" if "finetune" in node else "pretrain"
-    if other != task:
-        raise ValueError(f"{path} is for another command: maskedae {other} {path.stem} ...")
-    needed = {"pretrain": ("model", "masker", "data"), "finetune": ("data",)}[task]
-    if lacking := [section for section in needed if section not in node]:
+    if task_of(node) != task:
+        raise ValueError(f"{path} is for another command: maskedae {task_of(node)} {path.stem} ...")
+    if lacking := [section for section in NEEDED[task] if section not in node]:
         raise ValueError(f"{path} lacks the section {' and '.join(lacking)}")
     return node
+
+
+def task_of(node: dict[str, Any]) -> str:
+    """The command that the sections of a recipe are for.
+
+    >>> task_of({"model": {}, "detect": {}, "data": {}}), task_of({"model": {}, "masker": {}})
+    ('detect', 'pretrain')
+    """
+    return next((task for task in TUNING if task in node), "pretrain")
 
 
 def given(arguments: list[str], option: str) -> str | None:
@@ -171,7 +182,7 @@ def make(parser: ArgumentParser, settings: Namespace) -> Recipe:
     made = parser.instantiate(settings)
     values = dict(vars(made.model))
     name = values.pop("name")
-    rest = {part: made[part] for part in ("masker", "finetune", "teacher") if part in made}
+    rest = {part: made[part] for part in ("masker", *TUNING, "teacher") if part in made}
     start = made["init"]
     rest |= {"begin": tuple(start)} if isinstance(start, list) else {"init": start}
     return Recipe(name, model_config(name, **values), made.data, made.train, **rest)

@@ -29,6 +29,9 @@ class Train:
     """Peak learning rate for a batch of 256; it grows in proportion to the batch."""
     min_lr: float = 0.0
     """Learning rate at the end of the cosine."""
+    drops: list[float] | None = None
+    """Shares of the training from which on the learning rate is a tenth of what it was, such as
+    [0.889, 0.963]; none takes the cosine."""
     warmup_epochs: float = 40
     """Epochs over which the learning rate rises from zero."""
     weight_decay: float = 0.05
@@ -86,6 +89,11 @@ class Train:
             raise ValueError("train.layer_decay goes with adamw; lars trains all layers alike")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"train.ema is {self.ema}; a share such as 0.9999 would fit")
+
+        if self.drops is not None and not all(0 < share < 1 for share in self.drops):
+            raise ValueError(f"train.drops is {self.drops}; shares of the training, (0, 1), fit")
+        if self.drops is not None and self.min_lr:
+            raise ValueError("train.min_lr ends the cosine, which train.drops replaces: set one")
 
     @property
     def peak_lr(self) -> float:

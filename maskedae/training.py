@@ -141,7 +141,7 @@ class Trainer:
 
     def _lr(self, step: int) -> float:
         s, epoch = self.settings, step / self.plan.steps_per_epoch
-        return learning_rate(epoch, s.peak_lr, s.min_lr, s.warmup_epochs, s.epochs)
+        return learning_rate(epoch, s.peak_lr, s.min_lr, s.warmup_epochs, s.epochs, s.drops)
 
     def _epoch_is(self, every: int) -> bool:
         """Whether an epoch has just ended whose number `every` divides."""

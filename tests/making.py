@@ -1,6 +1,6 @@
 """Recipes by name, made as commands make them."""
 
-from maskedae.commands.finetune import starting_point
+from maskedae.commands.starting import starting_point
 from maskedae.recipe import find_recipe, make, parse, read_recipe, recipe_parser
 
 

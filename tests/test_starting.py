@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from maskedae import create_model
 from maskedae.answers import Answers
 from maskedae.classifier import Classifier
-from maskedae.commands.finetune import starting_point
+from maskedae.commands.starting import starting_point
 from maskedae.finetuning.finetune import make_classifier
 from maskedae.fitting import adapt_patch
 from maskedae.launching import Launch

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from maskedae.recipe import find_recipe, recipe_names
+import yaml
+
+from maskedae.recipe import find_recipe, recipe_names, task_of
 
 
 def main(arguments: list[str]) -> int:
@@ -25,5 +27,6 @@ def main(arguments: list[str]) -> int:
     if options.copy.exists():
         raise ValueError(f"{options.copy} exists; copy to another name")
     options.copy.write_text(text)
-    print(f"copied to {options.copy}; run it with: maskedae pretrain {options.copy}")
+    task = task_of(yaml.safe_load(text))
+    print(f"copied to {options.copy}; run it with: maskedae {task} {options.copy}")
     return 0
