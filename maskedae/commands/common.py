@@ -12,7 +12,11 @@ from maskedae.data import PLACES
 from maskedae.recipe import find_recipe, make, plain
 
 WORDS = ("none", "teacher")  # in place of checkpoints to start from
-TASKS = {"pretrain": "maskedae.pretraining", "finetune": "maskedae.finetuning.finetune"}
+TASKS = {
+    "pretrain": "maskedae.pretraining",
+    "finetune": "maskedae.finetuning.finetune",
+    "detect": "maskedae.detection.detect",
+}
 
 
 def split_recipe(arguments: list[str], usage: str) -> tuple[Path, list[str], bool] | int:

@@ -1,7 +1,6 @@
 """maskedae finetune RECIPE --init CHECKPOINT [--data.root DIR] [--out DIR] [--resume] [--a.b=c]."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 

@@ -1,0 +1,67 @@
+"""Pictures of what a detector finds: on the picture alone, and beside what is there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskedae.boxed import Found, Truth
+from maskedae.data import Data
+from maskedae.detection.detector import Detector
+from maskedae.drawn_boxes import draw_boxes
+from maskedae.evaluation import spread
+from maskedae.pictures import Cell, contact_sheet
+
+SURE = 0.5  # less probable boxes are not drawn, if nothing else is said
+ROWS = 4  # pictures on a sheet
+SIDE = 480  # pixels of the longer side of a drawn picture, at least
+
+
+def sure(found: Found, least: float) -> Found:
+    """What is found with at least that probability."""
+    kept = found.scores >= least
+    masks = None if found.masks is None else found.masks[kept]
+    return Found(found.boxes[kept], found.labels[kept], found.scores[kept], masks)
+
+
+def drawn(pixels: Tensor, things: Truth | Found, classes: Sequence[str]) -> Tensor:
+    """Draw boxes on a picture, a small one enlarged by a whole factor: uint8 (C, h, w) -> (3, ..).
+
+    """
+    factor = -(-SIDE // max(pixels.shape[-2:]))
+    scores = things.scores if isinstance(things, Found) else None
+    masks = None if things.masks is None else larger(things.masks, factor)
+    pixels = larger(pixels[: 1 if len(pixels) == 1 else 3], factor)
+    return draw_boxes(pixels, things.boxes * factor, things.labels, classes, scores, masks)
+
+
+def larger(values: Tensor, factor: int) -> Tensor:
+    """Every pixel a square: (n, h, w) -> (n, factor h, factor w)."""
+    return values.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+
+
+@torch.no_grad()
+def draw_beside_truth(
+    model: Detector, data: Data, source: Any, readable: Sequence[int], title: str, path: Path
+) -> None:
+    """Write a sheet of pictures of a source, what is there beside what is found."""
+    training, rows = model.training, []
+    model.eval()
+    device = next(model.parameters()).device
+    for place in spread(len(readable), ROWS):
+        index = readable[place]
+        boxed = source.read(index).to(device)
+        (found,) = model(data.signal(boxed))
+        (pixels,), (truth,) = boxed.pictures, boxed.truths
+        pair = (Path(source.name(index)).name, truth), ("found", sure(found, SURE))
+        rows.append(
+            [
+                Cell(caption, drawn(pixels, things, model.classes).movedim(0, -1))
+                for caption, things in pair
+            ]
+        )
+    model.train(training)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(rows, title).save(path, format="PNG")
