@@ -15,7 +15,7 @@ COMMANDS = {
     "pretrain": "learn to imagine what is hidden: RECIPE --data.root DIR",
     "finetune": "learn to answer from labels: RECIPE --init CHECKPOINT --data.root DIR",
     "detect": "learn to find things on pictures: RECIPE --init CHECKPOINT --data.root DIR",
-    "evaluate": "score a classifier or a detector on what is held out: CHECKPOINT [--data.root DIR]",
+    "evaluate": "score a classifier or a detector on held-out samples: CHECKPOINT",
     "predict": "classes of files, or boxes on pictures: CHECKPOINT FILE...",
     "reconstruct": "original, masked, imagined: CHECKPOINT FILE...",
     "probe": "score an encoder's features, beside baselines: CHECKPOINT --data.root DIR",

@@ -59,7 +59,7 @@ class Detecting:
         if not accelerator.is_main_process or not finding.pictures:
             return {}, finding.skipped
         found = scores(precisions(finding, self.held_out, self.model.heads.masks))
-        title = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+        title = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
         draw_beside_truth(self.model, self.data, self.held_out, finding.pictures, title, path)
         return found, finding.skipped
 

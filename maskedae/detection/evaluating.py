@@ -1,22 +1,29 @@
 """A trained detector at work: its scores, and what it finds on files."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from maskedae.boxed import Boxed, Found
 from maskedae.checkpoints import write_whole
 from maskedae.data import Data
 from maskedae.detection.detector import Detector
-from maskedae.detection.finding import FEW, Finding, find, look_at, precisions, scores
+from maskedae.detection.finding import (
+    FEW,
+    Finding,
+    encoded,
+    find,
+    look_at,
+    precisions,
+    scores,
+)
 from maskedae.detection.pictures import draw_beside_truth
 from maskedae.detection.scoring import Precision, box_counts
-from maskedae.loading import batch_for, read_in_order
+from maskedae.loading import Skipped, batch_for, read_in_order
 from maskedae.progress import Meter
 from maskedae.runs import finite
 
@@ -33,9 +40,9 @@ class Seen(NamedTuple):
     """What a detector finds on a file."""
 
     file: str
-    pixels: Tensor  # uint8 (C, h, w), as it was looked at
-    size: tuple[int, int]  # height and width of the file's picture
-    found: Found | str  # in pixels of the file's picture; or why it cannot be read
+    number: int  # of the file in its source
+    size: tuple[int, int]  # height and width of its picture
+    found: Found  # in pixels of its picture
 
 
 def check_classes(model: Detector, counts: dict[str, int]) -> None:
@@ -45,7 +52,8 @@ def check_classes(model: Detector, counts: dict[str, int]) -> None:
         raise ValueError(
             f"the detector does not know {len(unknown)} of {len(counts)} classes, "
             f"{', '.join(unknown[:6])}; it knows {', '.join(model.classes[:6])}"
-            + ", ..." * (len(model.classes) > 6)
+            + ", ..."
+            * (len(model.classes) > 6)
         )
 
 
@@ -72,9 +80,9 @@ def write_evaluation(
     """Write scores.json, predictions.json as COCO has results, and found.png."""
     folder.mkdir(parents=True, exist_ok=True)
     by_class = {
-        name: {"boxes": done.counts[name]}
-        | {f"{kind}AP": finite(one.by_class[name]) for kind, one in done.precisions.items()}
-        for name in done.counts
+        name: {"there": count}
+        | {kind: finite(one.by_class[name]) for kind, one in done.precisions.items()}
+        for name, count in done.counts.items()
     }
     facts = {
         "pictures": len(done.finding.pictures),
@@ -95,16 +103,32 @@ def told(found: dict[str, Precision]) -> str:
 
 
 @torch.no_grad()
-def predict(model: Detector, data: Data, source: Any, workers: int = 0) -> Iterator[Seen]:
+def predict(model: Detector, data: Data, source: Any, workers: int = 0) -> Iterator[Seen | Skipped]:
     """What is found on every picture, or why it cannot be read."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).eval()
     for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
         if isinstance(batch.samples, Boxed):
             boxed = batch.samples.to(device)
-            rows = zip(batch.draws, boxed.pictures, boxed.sizes.tolist(), strict=True)
-            whole = zip(rows, look_at(model, data, boxed), strict=True)
-            for ((_, index), pixels, (height, width)), found in whole:
-                yield Seen(source.name(index), pixels.cpu(), (height, width), found)
-        for name, reason in batch.skipped:
-            yield Seen(name, torch.empty(0), (0, 0), reason)
+            sizes, found = boxed.sizes.tolist(), look_at(model, data, boxed)
+            for (_, index), (height, width), one in zip(batch.draws, sizes, found, strict=True):
+                yield Seen(source.name(index), index, (height, width), one)
+        yield from batch.skipped
+
+
+def in_words(found: Found, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """What is found on a picture, the surest first, as plain values.
+
+    >>> one = Found(torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([1]), torch.tensor([0.75]))
+    >>> in_words(one, ["a", "b"])
+    [{'class': 'b', 'score': 0.75, 'box': [1.0, 2.0, 3.0, 4.0]}]
+    """
+    columns = (found.labels.tolist(), found.scores.tolist(), found.boxes.tolist())
+    rows = [
+        {"class": classes[label], "score": score, "box": box}
+        for label, score, box in zip(*columns, strict=True)
+    ]
+    if found.masks is not None:
+        for row, mask in zip(rows, found.masks, strict=True):
+            row["mask"] = encoded(mask)
+    return rows

@@ -80,7 +80,7 @@ def results(
         zip(names, boxes, found.scores.tolist(), strict=True)
     ):
         if name in categories:
-            one = {"image_id": image_id, "category_id": categories[name]}
+            one: Coco = {"image_id": image_id, "category_id": categories[name]}
             one |= {"bbox": box, "score": score}
             if found.masks is not None:
                 one["segmentation"] = encoded(found.masks[place])
@@ -103,20 +103,21 @@ def precisions(finding: Finding, source: Any, masks: bool) -> dict[str, Precisio
         "images": [one for one in truth["images"] if one["id"] in read],
         "annotations": [one for one in truth["annotations"] if one["image_id"] in read],
     }
-    found = {"": average_precision(truth, finding.results)}
+    found = {"boxes": average_precision(truth, finding.results)}
     if masks:
-        found["mask "] = average_precision(truth, finding.results, "segm")
+        found["masks"] = average_precision(truth, finding.results, "segm")
     return found
 
 
 def scores(found: dict[str, Precision]) -> dict[str, float]:
     """All numbers that there are, by name.
 
-    >>> scores({"": Precision({"AP": 0.5, "APl": float("nan")}, {})})
-    {'AP': 0.5}
+    >>> each = Precision({"AP": 0.5, "APl": float("nan")}, {})
+    >>> scores({"boxes": each, "masks": each})
+    {'AP': 0.5, 'mask AP': 0.5}
     """
     return {
-        f"{kind}{name}": value
+        name if kind == "boxes" else f"mask {name}": value
         for kind, precision in found.items()
         for name, value in precision.whole.items()
         if not math.isnan(value)

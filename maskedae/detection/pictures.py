@@ -1,11 +1,13 @@
 """Pictures of what a detector finds: on the picture alone, and beside what is there."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.io import write_png
 
 from maskedae.boxed import Found, Truth
 from maskedae.data import Data
@@ -27,9 +29,7 @@ def sure(found: Found, least: float) -> Found:
 
 
 def drawn(pixels: Tensor, things: Truth | Found, classes: Sequence[str]) -> Tensor:
-    """Draw boxes on a picture, a small one enlarged by a whole factor: uint8 (C, h, w) -> (3, ..).
-
-    """
+    """Draw boxes on a picture, a small one enlarged: uint8 (C, h, w) -> (3, ...)."""
     factor = -(-SIDE // max(pixels.shape[-2:]))
     scores = things.scores if isinstance(things, Found) else None
     masks = None if things.masks is None else larger(things.masks, factor)
@@ -65,3 +65,24 @@ def draw_beside_truth(
     model.train(training)
     path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(rows, title).save(path, format="PNG")
+
+
+def written(source: Any, folder: Path) -> list[Path]:
+    """Where the drawn picture of every file goes: no two to the same place."""
+    places, tried = list[Path](), Counter[str]()
+    taken = set[Path]()
+    for index in range(len(source)):
+        stem = Path(source.name(index)).stem
+        place = folder / f"{stem}.png"
+        while place in taken:
+            tried[stem] += 1
+            place = folder / f"{stem}-{tried[stem] + 1}.png"
+        taken.add(place)
+        places.append(place)
+    return places
+
+
+def save_drawn(pixels: Tensor, found: Found, classes: Sequence[str], path: Path) -> None:
+    """Write a picture, uint8 (C, h, w), with what is found on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(drawn(pixels, found, classes), str(path))

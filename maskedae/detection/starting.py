@@ -44,5 +44,5 @@ def adopt(model: Detector, donor: Detector) -> str:
     source, own = donor.encoder.recipe or {}, model.encoder.recipe
     assert own is not None
     own |= {name: source[name] for name in KEPT if name in source}
-    why = "" if len(kept) == len(mine) else ": classes or heads are others" 
+    why = "" if len(kept) == len(mine) else ": classes or heads are others"
     return f"{len(kept)} of {len(mine)} tensors of a detector go on{why}"
