@@ -16,7 +16,15 @@ from maskedae.cli import COMMANDS, main
 from maskedae.datasets import digits
 from maskedae.masking import RandomMasker
 from maskedae.models.layouts.mae_official import OFFICIAL
-from maskedae.recipe import find_recipe, make, parse, read_recipe, recipe_names, recipe_parser
+from maskedae.recipe import (
+    find_recipe,
+    make,
+    parse,
+    read_recipe,
+    recipe_names,
+    recipe_parser,
+    task_of,
+)
 from maskedae.reconstruction import imagine_row, note
 
 sys.path.append(str(Path(__file__).parent))
@@ -68,7 +76,7 @@ def test_every_recipe_reads_and_states_command_cost_and_result(name):
     assert all(any(f"# {word}:" in line for line in header) for word in ("Command", "Cost"))
     assert any("# Result:" in line for line in header)
     node = yaml.safe_load(path.read_text())
-    task = "finetune" if "finetune" in node else "pretrain"
+    task = task_of(node)
     model = read_recipe(path, task).get("model", {}).get("name", "mae_vit_tiny_patch16")
     parser = recipe_parser(model, "maskedae", task)
     settings = parse(parser, path, [] if task == "pretrain" else ["--init=none"])

@@ -35,7 +35,7 @@ def made(name):
     arguments, model = [], "audiomae_vit_base_patch16"
     if task == "finetune":
         arguments = ["--init", "none", f"--model.name={model}"]
-        model = starting_point(path, arguments)[0]
+        model = starting_point(path, arguments, task)[0]
     else:
         model = read_recipe(path, task)["model"]["name"]
     parser = recipe_parser(model, "test", task)

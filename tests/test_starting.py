@@ -57,7 +57,7 @@ def started(init, name, tmp_path, **settings):
 @torch.no_grad()
 def test_clips_start_from_an_image_model(image, recipe, tmp_path, name):
     path = recipe(name, "  size: [8, 48, 64]\n")
-    found, values, seen = starting_point(path, ["--init", str(image)])
+    found, values, seen = starting_point(path, ["--init", str(image)], "finetune")
     assert found == name and values["width"] == 32 and values["depth"] == 2
     assert values["patch"] == (2, 8, 8) and values["size"] == (16, 32, 32)
     assert seen["class_path"].endswith("Images")
@@ -97,7 +97,7 @@ def test_licence_and_source_go_along(tiny, tiny_clips, tmp_path):
 def test_fewer_axes_are_refused(recipe, tiny_clips, tmp_path):
     path = saved(create_model(ST, **tiny_clips), tmp_path / "clips")
     with pytest.raises(ValueError, match=f"is for {IMAGE}, and .* holds {ST}"):
-        starting_point(recipe(IMAGE), ["--init", str(path)])
+        starting_point(recipe(IMAGE), ["--init", str(path)], "finetune")
 
 
 @pytest.mark.parametrize("name", [ST, VIDEO])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from maskedae.classifier import Classifier
 from maskedae.detection.detector import Detector
 from maskedae.launching import KEPT, Launch
 from maskedae.recipe import Recipe
@@ -22,8 +21,6 @@ def make_detector(recipe: Recipe, classes: Sequence[str], launch: Launch) -> Det
     if recipe.init == "none" or launch.goes_on:
         return Detector(create_model(recipe.model_name, **values).encoder, classes, heads)
     loaded = load_with_report(recipe.init, with_decoder=False, **values)
-    if isinstance(loaded.model, Classifier):  # whose encoder may lack a norm
-        loaded = load_with_report(recipe.init, encoder_only=True, with_decoder=False, **values)
     launch.say(f"init      {loaded.report}")
     if not isinstance(loaded.model, Detector):
         return Detector(loaded.model.encoder, classes, heads)
