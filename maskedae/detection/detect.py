@@ -13,7 +13,6 @@ from maskedae.data import Data
 from maskedae.detection.detector import Detector
 from maskedae.detection.finding import find, precisions, scores
 from maskedae.detection.pictures import draw_beside_truth
-from maskedae.detection.scoring import box_counts
 from maskedae.detection.starting import make_detector
 from maskedae.launching import Launch, describe, heritage, run_training, try_model, try_reading
 from maskedae.loading import Batch, Skipped
@@ -70,7 +69,7 @@ def measures(model: Detector, source: Any) -> str:
     for name, parameter in model.named_parameters():
         counts[PARTS[name.partition(".")[0]]] += parameter.numel()
     height, width = model.encoder.size
-    boxes = box_counts(source.answers())
+    boxes = source.box_counts()
     told = ", ".join(f"{name} {count:,}" for name, count in boxes.items())
     return "\n".join(
         [
@@ -81,15 +80,15 @@ def measures(model: Detector, source: Any) -> str:
     )
 
 
-def check(train: Train, source: Any) -> None:
-    """Raise ValueError for settings that no detector can be trained with, and for lack of boxes."""
-    if train.compile:
+def check(recipe: Recipe, source: Any) -> None:
+    """Raise ValueError for settings that no detector can be trained with."""
+    if recipe.train.compile:
         raise ValueError(
             "train.compile makes one graph for pictures of one size, and a detector sees many: "
             "leave it out"
         )
-    if not source.classes:
-        raise ValueError(f"there are no boxes to learn from: {source.unlabelled}")
+    if recipe.detect and recipe.detect.masks and not source.masks:
+        raise ValueError("detect.masks learns from masks, so --data.masks=true is needed, too")
 
 
 def detect(recipe: Recipe, launch: Launch) -> bool:
@@ -100,7 +99,7 @@ def detect(recipe: Recipe, launch: Launch) -> bool:
     data, shape = recipe.data, recipe.model.shape
     source: Any = data.source("train", shape, augment=True)
     held_out = data.source("held_out", shape, augment=False)
-    check(recipe.train, source)
+    check(recipe, source)
     torch.manual_seed(recipe.train.seed)
     model = make_detector(recipe, source.classes, launch)
     set_drop_path(model.encoder, recipe.train.drop_path)

@@ -22,7 +22,7 @@ from maskedae.detection.finding import (
     scores,
 )
 from maskedae.detection.pictures import draw_beside_truth
-from maskedae.detection.scoring import Precision, box_counts
+from maskedae.detection.scoring import Precision
 from maskedae.loading import Skipped, batch_for, read_in_order
 from maskedae.progress import Meter
 from maskedae.runs import finite
@@ -61,7 +61,7 @@ def evaluate(
     model: Detector, data: Data, source: Any, accelerator: Accelerator, workers: int = 0
 ) -> Evaluation:
     """Score a detector on all pictures of a source."""
-    counts = box_counts(source.answers())
+    counts = source.box_counts()
     check_classes(model, counts)
     quiet = not accelerator.is_main_process
     mine = -(-(len(source) - accelerator.process_index) // accelerator.num_processes)

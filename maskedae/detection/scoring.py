@@ -44,15 +44,6 @@ def average_precision(
     )
 
 
-def box_counts(truth: Coco) -> dict[str, int]:
-    """Boxes of every class, crowds aside."""
-    names = {one["id"]: one["name"] for one in truth["categories"]}
-    found = dict.fromkeys(names.values(), 0)
-    for one in truth["annotations"]:
-        found[names[one["category_id"]]] += not one.get("iscrowd")
-    return found
-
-
 def numbered(truth: Coco) -> Coco:
     """The same with annotations numbered from 1, for one of number 0 would count as none."""
     rows = enumerate(truth["annotations"], start=1)
