@@ -79,6 +79,18 @@ def test_a_picture_alone_has_the_boxes_that_it_has_in_a_batch(kind: str, masks: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_was_seen_first_does_not_matter(kind: str) -> None:
+    """torchvision would guess the strides of all maps from the first picture."""
+    some = pictures()
+    with torch.no_grad():
+        fresh = [make(kind, masks=True, most=20)([picture])[0] for picture in some]
+        used = make(kind, masks=True, most=20)
+        used([some[4]])
+        for picture, found in zip(some, fresh, strict=True):
+            same(used([picture])[0], found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_boxes_and_masks_are_told_in_the_size_that_is_asked_for(kind: str) -> None:
     detector, picture = make(kind, masks=True, most=5), pictures()[1]
     with torch.no_grad():

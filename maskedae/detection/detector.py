@@ -51,7 +51,7 @@ class Detector(nn.Module, Hub):
                 f"scale of the feature pyramid; {fits} would fit"
             )
         self.rpn = proposals(heads, strides)
-        self.roi = regions(heads, len(self.classes), len(strides) - 1)
+        self.roi = regions(heads, len(self.classes), strides[:-1])
 
     def forward(
         self,

@@ -3,6 +3,8 @@
 Boxes are reckoned in full precision, whatever the heads run in.
 """
 
+import math
+
 import torch
 from timm.layers import LayerNorm2d  # type: ignore[attr-defined]
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
 
 from maskedae.settings import Heads
 
@@ -76,12 +79,19 @@ def proposals(heads: Heads, strides: list[int]) -> RegionProposalNetwork:
     )
 
 
-def regions(heads: Heads, classes: int, levels: int) -> RoIHeads:
-    """What names the boxes that were proposed, and shows the pixels of what is in them."""
-    names, width = [str(level) for level in range(levels)], heads.channels
+def regions(heads: Heads, classes: int, strides: list[int]) -> RoIHeads:
+    """What names the boxes that were proposed, and shows the pixels of what is in them.
+
+    It looks at maps of these strides.
+    """
+    names, width = [str(level) for level in range(len(strides))], heads.channels
 
     def pool(side: int) -> MultiScaleRoIAlign:
-        return MultiScaleRoIAlign(names, side, sampling_ratio=0)
+        made = MultiScaleRoIAlign(names, side, sampling_ratio=0)
+        # Else it would guess them from the first picture it sees, padding and all, for all others.
+        made.scales = [1 / stride for stride in strides]
+        made.map_levels = initLevelMapper(*(int(math.log2(s)) for s in (strides[0], strides[-1])))
+        return made
 
     box = FastRCNNConvFCHead(
         (width, 7, 7), [width] * heads.box_convs, [heads.box_width], LayerNorm2d
