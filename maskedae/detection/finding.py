@@ -96,7 +96,7 @@ def encoded(mask: Tensor) -> Coco:
 
 
 def precisions(finding: Finding, source: Any, masks: bool) -> dict[str, Precision]:
-    """How well boxes, and masks where there are any, agree with the truth of what was read."""
+    """How well boxes, and masks where truth has some, agree with the truth of what was read."""
     truth, read = source.answers(), {source.image_id(index) for index in finding.pictures}
     truth = {
         **truth,
@@ -104,7 +104,7 @@ def precisions(finding: Finding, source: Any, masks: bool) -> dict[str, Precisio
         "annotations": [one for one in truth["annotations"] if one["image_id"] in read],
     }
     found = {"boxes": average_precision(truth, finding.results)}
-    if masks:
+    if masks and source.masks:
         found["masks"] = average_precision(truth, finding.results, "segm")
     return found
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import write_png
 
 from maskedae.boxed import Found, Truth
 from maskedae.data import Data
@@ -48,6 +48,7 @@ def draw_beside_truth(
 ) -> None:
     """Write a sheet of pictures of a source, what is there beside what is found."""
     training, rows = model.training, []
+    numbers = {name: number for number, name in enumerate(model.classes)}
     model.eval()
     device = next(model.parameters()).device
     for place in spread(len(readable), ROWS):
@@ -55,6 +56,8 @@ def draw_beside_truth(
         boxed = source.read(index).to(device)
         (found,) = model(data.signal(boxed))
         (pixels,), (truth,) = boxed.pictures, boxed.truths
+        labels = [numbers[source.classes[label]] for label in truth.labels.tolist()]
+        truth = truth._replace(labels=torch.tensor(labels, dtype=torch.int64))
         pair = (Path(source.name(index)).name, truth), ("found", sure(found, SURE))
         rows.append(
             [
@@ -85,4 +88,5 @@ def written(source: Any, folder: Path) -> list[Path]:
 def save_drawn(pixels: Tensor, found: Found, classes: Sequence[str], path: Path) -> None:
     """Write a picture, uint8 (C, h, w), with what is found on it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(drawn(pixels, found, classes), str(path))
+    picture = drawn(pixels, found, classes).movedim(0, -1).contiguous()
+    Image.fromarray(picture.numpy()).save(path, format="PNG")
