@@ -14,13 +14,12 @@ from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
 from maskedae.data import Data, Source, Split
-from maskedae.detection.detector import Detector
 from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
 from maskedae.ragged import suit
 from maskedae.runs import FREE
-from maskedae.viewing import parse_with_data
+from maskedae.viewing import parse_with_data, refuse_detector
 from maskedae.weights import Loaded
 
 STAMPED = 20_000  # files of a split whose sizes and times are looked at
@@ -91,11 +90,7 @@ def make_parser(name: str, layers: bool = True) -> ArgumentParser:
 def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
     """Load the checkpoint that comes first; its recipe gives the defaults of the data."""
     options, loaded = parse_with_data(parser, arguments)
-    if isinstance(loaded.model, Detector):
-        raise ValueError(
-            f"{options.checkpoint} holds a detector, whose encoder makes maps of what is in its "
-            f"windows: take the checkpoint that it began with"
-        )
+    refuse_detector(loaded)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
     encoder = loaded.model.encoder.to(state.device)

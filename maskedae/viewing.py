@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
 from maskedae.data import PLACES, BadSample, Data, Source
+from maskedae.detection.detector import Detector
 from maskedae.evaluation import spread
 from maskedae.learner import Learner
 from maskedae.loading import Skipped
@@ -60,6 +61,15 @@ def parse_with_data(parser: ArgumentParser, arguments: list[str]) -> tuple[Names
         return parser.parse_args(arguments), loaded
     except Exception as error:
         raise ValueError(str(error).strip()) from error
+
+
+def refuse_detector(loaded: Loaded) -> None:
+    """Raise ValueError if a detector came where features of an encoder are wanted."""
+    if isinstance(loaded.model, Detector):
+        raise ValueError(
+            f"{loaded.report.source} holds a detector, whose encoder works for it alone: take the "
+            f"checkpoint that it began with"
+        )
 
 
 def refuse_to_replace(source: Source, written: Sequence[Path]) -> None:

@@ -33,7 +33,7 @@ def starting_point(
             raise ValueError(f"{path} names no model: --model.name NAME; see maskedae models")
         return name, {}, {}
 
-    from maskedae.viewing import data_node
+    from maskedae.viewing import data_node, refuse_detector
     from maskedae.weights import load_with_report
 
     try:
@@ -42,6 +42,8 @@ def starting_point(
         if {"name", "size", "norm_eps"} <= section.keys():  # of a run, which may go on without
             return section["name"], {}, {}
         raise
+    if task != "detect":
+        refuse_detector(loaded)
     if isinstance(name, str) and is_for_inflating(loaded.config, model_config(name)):
         return name, inflated(loaded.config, model_config(name)), data_node(loaded)
     if name not in (None, loaded.name):

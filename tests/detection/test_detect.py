@@ -192,6 +192,8 @@ def test_other_commands_point_to_the_right_one(place, tmp_path, capsys):
         assert f"maskedae detect {Path(recipe).stem}" in capsys.readouterr().err
     assert main(["detect", "finetune_tiny_32px", "--init", "none"]) == 1
     assert "maskedae finetune" in capsys.readouterr().err
+    assert main(["finetune", "finetune_small_folder", "--init", run, *boxes]) == 1
+    assert "holds a detector" in capsys.readouterr().err
     features = str(tmp_path / "features.npz")
     for arguments in (["probe", run], ["embed", run, "--out", features], ["retrieve", run]):
         assert main([*arguments, *boxes]) == 1
