@@ -101,7 +101,7 @@ def detect(recipe: Recipe, launch: Launch) -> bool:
     held_out = data.source("held_out", shape, augment=False)
     check(recipe, source)
     torch.manual_seed(recipe.train.seed)
-    model = make_detector(recipe, source.classes, launch)
+    model = make_detector(recipe, source.classes, launch).requires_grad_(True)  # positions, too
     set_drop_path(model.encoder, recipe.train.drop_path)
     set_checkpointing(model, recipe.train.checkpointing)
     task = Detecting(model, data, held_out, recipe.train)

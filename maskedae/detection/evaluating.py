@@ -13,9 +13,9 @@ from maskedae.checkpoints import write_whole
 from maskedae.data import Data
 from maskedae.detection.detector import Detector
 from maskedae.detection.finding import (
-    FEW,
     Finding,
     encoded,
+    few,
     find,
     look_at,
     precisions,
@@ -23,7 +23,7 @@ from maskedae.detection.finding import (
 )
 from maskedae.detection.pictures import draw_beside_truth
 from maskedae.detection.scoring import Precision
-from maskedae.loading import Skipped, batch_for, read_in_order
+from maskedae.loading import Skipped, read_in_order
 from maskedae.progress import Meter
 from maskedae.runs import finite
 
@@ -107,7 +107,7 @@ def predict(model: Detector, data: Data, source: Any, workers: int = 0) -> Itera
     """What is found on every picture, or why it cannot be read."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).eval()
-    for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
+    for batch in read_in_order(source, list(range(len(source))), few(model, source), workers):
         if isinstance(batch.samples, Boxed):
             boxed = batch.samples.to(device)
             sizes, found = boxed.sizes.tolist(), look_at(model, data, boxed)

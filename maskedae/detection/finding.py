@@ -44,7 +44,7 @@ def find(
     categories = {one["name"]: one["id"] for one in source.answers()["categories"]}
     mine = list(range(accelerator.process_index, len(source), accelerator.num_processes))
     rows, skipped = list[tuple[int, list[Coco]]](), list[Skipped]()
-    for batch in read_in_order(source, mine, batch_for(source, FEW), workers):
+    for batch in read_in_order(source, mine, few(model, source), workers):
         skipped += batch.skipped
         if isinstance(batch.samples, Boxed):
             boxed = batch.samples.to(accelerator.device)
@@ -61,6 +61,11 @@ def find(
         [one for _, row in whole for one in row],
         [one for _, part in parts for one in part],
     )
+
+
+def few(model: Detector, source: Any) -> int:
+    """Pictures of a batch: masks, a hundred of the size of the file's picture, come one by one."""
+    return 1 if model.heads.masks else batch_for(source, FEW)
 
 
 def look_at(model: Detector, data: Data, boxed: Boxed) -> list[Found]:
