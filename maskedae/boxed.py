@@ -1,6 +1,6 @@
 """Pictures of any sizes with boxes around the things on them, and what treats them as a batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +22,41 @@ class Found(NamedTuple):
     boxes: Tensor  # (n, 4) as of a Truth
     labels: Tensor  # (n,)
     scores: Tensor  # (n,) probabilities
-    masks: Tensor | None = None  # (n, h, w) probabilities
+    masks: Tensor | None = None  # (n, M, M) probabilities of the parts of a frame, see `paste`
+    frames: Tensor | None = None  # (n, 4) what the masks are of
+
+    def over(self, least: float) -> "Found":
+        """What is found with at least that probability."""
+        kept = self.scores >= least
+        return Found(*(None if part is None else part[kept] for part in self))  # type: ignore[arg-type]
+
+    def pasted(self, size: tuple[int, int]) -> Iterator[Tensor]:
+        """The masks on a picture of that height and width, one at a time: (h, w) bool each."""
+        if self.masks is not None and self.frames is not None:
+            for mask, frame in zip(self.masks, self.frames, strict=True):
+                yield paste(mask, frame, size) > 0.5
+
+
+def paste(mask: Tensor, frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Stretch a mask (M, M) over a frame (4,) of a picture, bilinearly: (h, w) probabilities.
+
+    >>> paste(torch.ones(2, 2), torch.tensor([1.0, 0.0, 3.0, 2.0]), (2, 4)).round().int()
+    tensor([[0, 1, 1, 0],
+            [0, 1, 1, 0]], dtype=torch.int32)
+    """
+    left, top, right, bottom = frame.unbind()
+    rows, columns = (
+        _reach(len(mask), begin, end, side)
+        for begin, end, side in ((top, bottom, size[0]), (left, right, size[1]))
+    )
+    return rows @ mask.float() @ columns.T
+
+
+def _reach(parts: int, begin: Tensor, end: Tensor, pixels: int) -> Tensor:
+    """How much every pixel of a line has of the parts between two places: (pixels, parts)."""
+    centres = torch.arange(pixels, device=begin.device) + 0.5
+    places = (centres - begin) / (end - begin) * parts - 0.5
+    return (1 - (places[:, None] - torch.arange(parts, device=begin.device)).abs()).clamp(min=0)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +27,12 @@ class Maps(nn.Module, ABC):
     """What makes maps of what an encoder sees; it has parameters beside the encoder's.
 
     A picture lies in the corner of a canvas of the encoder's size. The rest is not visible, as what
-    is hidden in pre-training, so that no result depends on it.
+    is hidden in pre-training, so that no result depends on what is there.
     """
 
     widths: list[int]  # channels of every map
     strides: list[int]  # pixels from one place of a map to the next
+    layered: ClassVar[tuple[str, ...]] = ()  # names of parameters that go with blocks, by number
 
     @abstractmethod
     def forward(self, canvas: Tensor, area: Area, noise: Tensor | None = None) -> list[Tensor]:
@@ -56,6 +57,8 @@ class PlainMap(Maps):
     (arXiv:2203.16527, section 3.) Windows that reach beyond the picture find zeros there, as in the
     official code; a few blocks look everywhere.
     """
+
+    layered = (r"relative\.(\d+)",)
 
     def __init__(
         self, encoder: "VisionTransformer", window: int, wide: Sequence[int], relative: bool

@@ -21,12 +21,13 @@ class Relative(nn.Module):
     def widen(
         self, q: Tensor, k: Tensor, v: Tensor, sides: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """3 x (B, heads, h w, d), patches of a grid (h, w) -> 3 x (.., d + h + w).
+        """3 x (B, heads, h w, d), patches of a grid (h, w) -> 3 x (.., d + h + w or a little more).
 
         Kernels divide scores by the root of the width, which is undone for the share of distances.
+        Zeros make it a multiple of 8, without which some of them refuse.
         """
         (h, w), d = sides, q.shape[-1]
-        grid, total = q.view(*q.shape[:2], h, w, d), d + h + w
+        grid, total = q.reshape(*q.shape[:2], h, w, d), -(-(d + h + w) // 8) * 8
         down = torch.einsum("bnhwd,hkd->bnhwk", grid, between(self.down, h).to(q.dtype))
         across = torch.einsum("bnhwd,wkd->bnhwk", grid, between(self.across, w).to(q.dtype))
         beside = torch.cat([down, across], dim=-1).flatten(2, 3) * total**0.5
@@ -34,7 +35,12 @@ class Relative(nn.Module):
         columns = torch.eye(w, device=q.device, dtype=q.dtype).repeat(h, 1)
         where = torch.cat([rows, columns], dim=-1).expand(*k.shape[:2], -1, -1)
         q = torch.cat([q * (total / d) ** 0.5, beside], dim=-1)
-        return q, torch.cat([k, where], dim=-1), F.pad(v, (0, h + w))
+        over = total - d - h - w
+        return (
+            F.pad(q, (0, over)),
+            F.pad(torch.cat([k, where], -1), (0, over)),
+            F.pad(v, (0, total - d)),
+        )
 
 
 def between(table: Tensor, side: int) -> Tensor:

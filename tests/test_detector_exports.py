@@ -1,5 +1,6 @@
 """Detectors for other runtimes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def test_onnxruntime_finds_the_same(kind: str, masks: bool, tmp_path: Path) -> N
     apart = export(detector, "onnx", path)
     assert apart is not None and apart < 1e-3
     session = runtime.InferenceSession(path)
+    told = session.get_modelmeta().custom_metadata_map
+    assert json.loads(told["classes"]) == ["cat", "dog"]
     picture = torch.rand(3, 64, 96)
     with torch.no_grad():
         for least in (0.05, 0.34, 1.0):  # all, some, none
@@ -39,7 +42,7 @@ def test_onnxruntime_finds_the_same(kind: str, masks: bool, tmp_path: Path) -> N
             given = {"picture": picture.numpy(), "min_score": np.array(least, np.float32)}
             found = session.run(None, given)
             assert found[0].shape == wanted.boxes.shape
-            assert len(found) == (4 if masks else 3)
+            assert len(found) == (5 if masks else 3)
             np.testing.assert_allclose(found[0], wanted.boxes, atol=1e-3)
             np.testing.assert_allclose(found[2], wanted.scores, atol=1e-5)
     with pytest.raises(ValueError, match="exists"):

@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     import torch
     from accelerate import Accelerator
 
+    from maskedae.attention import set_kernel
     from maskedae.detection.detector import Detector
     from maskedae.finetuning.classifying import classifier_of
     from maskedae.viewing import parse_with_data
@@ -65,6 +66,7 @@ def main(arguments: list[str]) -> int:
         if source.remarks:
             print(source.remarks)
     if isinstance(model, Detector):
+        set_kernel(model, "sdpa")  # the kernel of the training may need another machine
         score_boxes(model, data, source, options, accelerator)
     else:
         score(model, data, source, options, accelerator)

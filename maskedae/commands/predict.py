@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
         parser.print_help()
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
 
+    from maskedae.attention import set_kernel
     from maskedae.detection.detector import Detector
     from maskedae.finetuning.classifying import classifier_of
     from maskedae.viewing import parse_with_data
@@ -63,6 +64,7 @@ def main(arguments: list[str]) -> int:
     data = parser.instantiate(options).data
     source = data.files(options.files, loaded.config.shape)
     if isinstance(model, Detector):
+        set_kernel(model, "sdpa")  # the kernel of the training may need another machine
         return 0 if tell_boxes(model, data, source, options) else 1
     return 0 if tell_classes(model, data, source, options) else 1
 
@@ -89,7 +91,7 @@ def tell_classes(model: "Classifier", data: Data, source: "Source", options: Nam
 def tell_boxes(model: "Detector", data: Data, source: Any, options: Namespace) -> int:
     """Draw what a detector finds on pictures, and say it; return how many could be read."""
     from maskedae.detection.evaluating import in_words, predict
-    from maskedae.detection.pictures import save_drawn, sure, written
+    from maskedae.detection.pictures import save_drawn, written
     from maskedae.loading import Skipped
     from maskedae.viewing import refuse_to_replace
 
@@ -103,9 +105,9 @@ def tell_boxes(model: "Detector", data: Data, source: Any, options: Namespace) -
         if isinstance(seen, Skipped):
             print(f"skipped {seen.name}: {seen.reason}", flush=True)
             continue
-        found, done = sure(seen.found, least), done + 1
+        found, done = seen.found.over(least), done + 1
         save_drawn(source.picture(seen.number), found, model.classes, places[seen.number])
-        boxes = in_words(found, model.classes)
+        boxes = in_words(found, seen.size, model.classes)
         counts = Counter(one["class"] for one in boxes)
         words = (f"{count} {data.readable(name)}" for name, count in counts.most_common())
         print(f"{seen.file}: {', '.join(words) or 'nothing'}", flush=True)

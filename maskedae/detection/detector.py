@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskedae.boxed import Found, Truth
 from maskedae.detection.heads import proposals, regions
@@ -64,7 +63,7 @@ class Detector(nn.Module, Hub):
         """Normalised pictures (C, h, w) -> what is Found on each; in training, losses by name.
 
         A loss is the mean of those of the pictures. `noise` (B, noise_size) says which paths are
-        dropped, a seed for each picture which boxes are learned from. Boxes and masks are those of
+        dropped, a seed for each picture which boxes are learned from. Boxes and frames are those of
         pictures of `sizes`, if given, else of these. Raises ValueError for pictures larger than the
         encoder's size.
         """
@@ -131,10 +130,12 @@ class Detector(nn.Module, Hub):
         (found,), _ = self.roi(scales, boxes, [seen])
         (height, width), (tall, wide) = size, seen
         larger = found["boxes"].new_tensor([width / wide, height / tall] * 2)
-        boxes, masks = found["boxes"] * larger, None
-        if self.heads.masks:
-            masks = paste_masks_in_image(found["masks"], boxes, size)[:, 0]
-        return Found(boxes, found["labels"] - 1, found["scores"], masks)
+        boxes = found["boxes"] * larger
+        told = Found(boxes, found["labels"] - 1, found["scores"])
+        if not self.heads.masks:
+            return told
+        # torchvision learns masks half a pixel off, for it counts pixels from their centres.
+        return told._replace(masks=found["masks"][:, 0], frames=boxes + larger / 2)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -149,12 +150,18 @@ class Detector(nn.Module, Hub):
         """Which parameters belong to which layer, for timm's layer-wise decay."""
         found = self.encoder.group_matcher(coarse)
         if not coarse:
-            found["blocks"] = [(found["blocks"], None), (r"^maps\.relative\.(\d+)", None)]
+            mine = [rf"^maps\.{pattern}" for pattern in self.maps.layered]
+            found["blocks"] = [(pattern, None) for pattern in (found["blocks"], *mine)]
         return found
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that are not to be decayed."""
         return {f"encoder.{name}" for name in self.encoder.no_weight_decay()}
+
+    @property
+    def undecayed(self) -> set[str]:
+        """The same, where all layers learn alike."""
+        return self.no_weight_decay()
 
 
 def _size(picture: Tensor) -> Size:

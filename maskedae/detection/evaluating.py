@@ -13,9 +13,9 @@ from maskedae.checkpoints import write_whole
 from maskedae.data import Data
 from maskedae.detection.detector import Detector
 from maskedae.detection.finding import (
+    FEW,
     Finding,
     encoded,
-    few,
     find,
     look_at,
     precisions,
@@ -23,7 +23,7 @@ from maskedae.detection.finding import (
 )
 from maskedae.detection.pictures import draw_beside_truth
 from maskedae.detection.scoring import Precision
-from maskedae.loading import Skipped, read_in_order
+from maskedae.loading import Skipped, batch_for, read_in_order
 from maskedae.progress import Meter
 from maskedae.runs import finite
 
@@ -77,7 +77,7 @@ def evaluate(
 def write_evaluation(
     done: Evaluation, model: Detector, data: Data, source: Any, folder: Path
 ) -> None:
-    """Write scores.json, predictions.json as COCO has results, and found.png."""
+    """Write scores.json, found.png and, as COCO has them, predictions.json and truth.json."""
     folder.mkdir(parents=True, exist_ok=True)
     by_class = {
         name: {"there": count}
@@ -91,6 +91,7 @@ def write_evaluation(
         "by_class": by_class,
     }
     write_whole(folder / "predictions.json", json.dumps(done.finding.results))
+    write_whole(folder / "truth.json", json.dumps(source.answers()))
     draw_beside_truth(
         model, data, source, done.finding.pictures, told(done.precisions), folder / "found.png"
     )
@@ -107,7 +108,7 @@ def predict(model: Detector, data: Data, source: Any, workers: int = 0) -> Itera
     """What is found on every picture, or why it cannot be read."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device).eval()
-    for batch in read_in_order(source, list(range(len(source))), few(model, source), workers):
+    for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
         if isinstance(batch.samples, Boxed):
             boxed = batch.samples.to(device)
             sizes, found = boxed.sizes.tolist(), look_at(model, data, boxed)
@@ -116,11 +117,11 @@ def predict(model: Detector, data: Data, source: Any, workers: int = 0) -> Itera
         yield from batch.skipped
 
 
-def in_words(found: Found, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """What is found on a picture, the surest first, as plain values.
+def in_words(found: Found, size: tuple[int, int], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """What is found on a picture of that height and width, the surest first, as plain values.
 
     >>> one = Found(torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([1]), torch.tensor([0.75]))
-    >>> in_words(one, ["a", "b"])
+    >>> in_words(one, (9, 9), ["a", "b"])
     [{'class': 'b', 'score': 0.75, 'box': [1.0, 2.0, 3.0, 4.0]}]
     """
     columns = (found.labels.tolist(), found.scores.tolist(), found.boxes.tolist())
@@ -128,7 +129,6 @@ def in_words(found: Found, classes: Sequence[str]) -> list[dict[str, Any]]:
         {"class": classes[label], "score": score, "box": box}
         for label, score, box in zip(*columns, strict=True)
     ]
-    if found.masks is not None:
-        for row, mask in zip(rows, found.masks, strict=True):
-            row["mask"] = encoded(mask)
+    for row, mask in zip(rows, found.pasted(size), strict=False):
+        row["mask"] = encoded(mask)
     return rows

@@ -44,12 +44,13 @@ def find(
     categories = {one["name"]: one["id"] for one in source.answers()["categories"]}
     mine = list(range(accelerator.process_index, len(source), accelerator.num_processes))
     rows, skipped = list[tuple[int, list[Coco]]](), list[Skipped]()
-    for batch in read_in_order(source, mine, few(model, source), workers):
+    for batch in read_in_order(source, mine, batch_for(source, FEW), workers):
         skipped += batch.skipped
         if isinstance(batch.samples, Boxed):
             boxed = batch.samples.to(accelerator.device)
-            for (_, index), found in zip(batch.draws, look_at(model, data, boxed), strict=True):
-                row = results(found, source.image_id(index), model.classes, categories)
+            sizes, found = map(tuple, boxed.sizes.tolist()), look_at(model, data, boxed)
+            for (_, index), size, one in zip(batch.draws, sizes, found, strict=True):
+                row = results(one, size, source.image_id(index), model.classes, categories)
                 rows.append((index, row))
         if meter:
             meter.update(meter.done + len(batch.draws) + len(batch.skipped), {})
@@ -63,40 +64,37 @@ def find(
     )
 
 
-def few(model: Detector, source: Any) -> int:
-    """Pictures of a batch: masks, a hundred of the size of the file's picture, come one by one."""
-    return 1 if model.heads.masks else batch_for(source, FEW)
-
-
 def look_at(model: Detector, data: Data, boxed: Boxed) -> list[Found]:
     """What a detector finds on pictures, in pixels of their files."""
     return model(data.signal(boxed), sizes=[(h, w) for h, w in boxed.sizes.tolist()])
 
 
 def results(
-    found: Found, image_id: int, classes: Sequence[str], categories: dict[str, int]
+    found: Found,
+    size: tuple[int, int],
+    image_id: int,
+    classes: Sequence[str],
+    categories: dict[str, int],
 ) -> list[Coco]:
-    """What was found on a picture as COCO has it; classes that have no category are left out."""
+    """What was found on a picture of that height and width, as COCO has it.
+
+    Classes that have no category are left out.
+    """
     edges = found.boxes.cpu().double()
     boxes = torch.cat([edges[:, :2], edges[:, 2:] - edges[:, :2]], dim=1).tolist()
     names = [classes[label] for label in found.labels.tolist()]
-    rows = []
-    for place, (name, box, score) in enumerate(
-        zip(names, boxes, found.scores.tolist(), strict=True)
-    ):
-        if name in categories:
-            one: Coco = {"image_id": image_id, "category_id": categories[name]}
-            one |= {"bbox": box, "score": score}
-            if found.masks is not None:
-                one["segmentation"] = encoded(found.masks[place])
-            rows.append(one)
-    return rows
+    rows: list[Coco] = [
+        {"image_id": image_id, "category_id": categories.get(name), "bbox": box, "score": score}
+        for name, box, score in zip(names, boxes, found.scores.tolist(), strict=True)
+    ]
+    for row, mask in zip(rows, found.pasted(size), strict=False):
+        row["segmentation"] = encoded(mask)
+    return [row for row in rows if row["category_id"] is not None]
 
 
 def encoded(mask: Tensor) -> Coco:
-    """The pixels of a thing, probabilities or bool (h, w), as run lengths that JSON can hold."""
-    covered = (mask if mask.dtype == torch.bool else mask > 0.5).byte().cpu().numpy()
-    shape = encode(np.asfortranarray(covered))
+    """The pixels of a thing, bool (h, w), as run lengths that JSON can hold."""
+    shape = encode(np.asfortranarray(mask.byte().cpu().numpy()))
     return {"size": list(shape["size"]), "counts": shape["counts"].decode()}
 
 

@@ -21,18 +21,14 @@ ROWS = 4  # pictures on a sheet
 SIDE = 480  # pixels of the longer side of a drawn picture, at least
 
 
-def sure(found: Found, least: float) -> Found:
-    """What is found with at least that probability."""
-    kept = found.scores >= least
-    masks = None if found.masks is None else found.masks[kept]
-    return Found(found.boxes[kept], found.labels[kept], found.scores[kept], masks)
-
-
 def drawn(pixels: Tensor, things: Truth | Found, classes: Sequence[str]) -> Tensor:
     """Draw boxes on a picture, a small one enlarged: uint8 (C, h, w) -> (3, ...)."""
     factor = -(-SIDE // max(pixels.shape[-2:]))
-    scores = things.scores if isinstance(things, Found) else None
-    masks = None if things.masks is None else larger(things.masks, factor)
+    scores, masks = (things.scores, None) if isinstance(things, Found) else (None, things.masks)
+    if isinstance(things, Found) and things.masks is not None and len(things.masks):
+        height, width = pixels.shape[-2:]
+        masks = torch.stack(list(things.pasted((height, width))))
+    masks = None if masks is None else larger(masks, factor)
     pixels = larger(pixels[: 1 if len(pixels) == 1 else 3], factor)
     return draw_boxes(pixels, things.boxes * factor, things.labels, classes, scores, masks)
 
@@ -58,7 +54,7 @@ def draw_beside_truth(
         (pixels,), (truth,) = boxed.pictures, boxed.truths
         labels = [numbers[source.classes[label]] for label in truth.labels.tolist()]
         truth = truth._replace(labels=torch.tensor(labels, dtype=torch.int64))
-        pair = (Path(source.name(index)).name, truth), ("found", sure(found, SURE))
+        pair = (Path(source.name(index)).name, truth), ("found", found.over(SURE))
         rows.append(
             [
                 Cell(caption, drawn(pixels, things, model.classes).movedim(0, -1))

@@ -4,6 +4,7 @@ torchvision's heads keep as many boxes as they find. torch.export does not follo
 is recorded as one picture goes through.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -19,25 +20,27 @@ INPUTS = ["picture", "min_score"]
 TOLERANCE = 1e-3  # in pixels, of boxes; scores and masks are nearer
 
 
-class Finding(nn.Module):
-    """A picture of the canvas's size and the least score in; boxes, labels, scores, masks out."""
+class Looking(nn.Module):
+    """A picture of the canvas's size and the least score in; boxes, labels, scores out."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
 
     def forward(self, picture: Tensor, min_score: Tensor) -> tuple[Tensor, ...]:
-        """(C, H, W), () -> (n, 4), (n,), (n,) and, where there are masks, (n, H, W)."""
+        """(C, H, W), () -> (n, 4), (n,), (n,), and of masks (n, 28, 28), (n, 4); see `Found`."""
         roi = self.detector.roi
         usual, roi.score_thresh = roi.score_thresh, min_score
-        (found,) = self.detector([picture])
-        roi.score_thresh = usual
+        try:
+            (found,) = self.detector([picture])
+        finally:
+            roi.score_thresh = usual
         return tuple(part for part in found if part is not None)
 
     @property
     def names(self) -> list[str]:
         """What comes out."""
-        return [name for name in Found._fields if name != "masks" or self.detector.heads.masks]
+        return list(Found._fields if self.detector.heads.masks else Found._fields[:3])
 
 
 def example(model: Detector, seed: int) -> tuple[Tensor, Tensor]:
@@ -51,7 +54,7 @@ def export_onnx(model: Detector, folder: Path, name: str | None) -> Written:
     """Write an ONNX file that takes one picture of the canvas's size."""
     import onnx
 
-    graph, path = Finding(model).eval(), folder / (name or "model.onnx")
+    graph, path = Looking(model).eval(), folder / (name or "model.onnx")
     free = {name: {0: "found"} for name in graph.names}
     with quiet():
         torch.onnx.export(
@@ -64,7 +67,7 @@ def export_onnx(model: Detector, folder: Path, name: str | None) -> Written:
             dynamo=False,
         )
     program = onnx.load(path)
-    onnx.helper.set_model_props(program, licence(model))
+    onnx.helper.set_model_props(program, {**licence(model), "classes": json.dumps(model.classes)})
     onnx.save(program, path)
     write_beside(model, folder)
     given = '{{"picture": picture, "min_score": min_score}}'
@@ -73,15 +76,13 @@ def export_onnx(model: Detector, folder: Path, name: str | None) -> Written:
 
 
 @torch.no_grad()
-def compare_onnx(graph: Finding, name: str, folder: Path) -> float:
+def compare_onnx(graph: Looking, name: str, folder: Path) -> float:
     """How far onnxruntime's numbers are from ours for another picture than was recorded."""
-    from onnxruntime import InferenceSession, SessionOptions
+    from onnxruntime import InferenceSession
 
-    options = SessionOptions()
-    options.log_severity_level = 3  # it warns of masks, which it counts one by one
     given = example(graph.detector, seed=1)
     named = {name: one.numpy() for name, one in zip(INPUTS, given, strict=True)}
-    found = InferenceSession(folder / name, options).run(None, named)
+    found = InferenceSession(folder / name).run(None, named)
     return apart(graph(*given), tuple(map(torch.from_numpy, found)))
 
 
@@ -89,7 +90,7 @@ def compare_onnx(graph: Finding, name: str, folder: Path) -> float:
 def compare_own(model: Detector, folder: Path) -> float:
     """How far what a stored detector finds is from what this one does."""
     given, other = example(model, seed=1), Detector.from_pretrained(folder)
-    return apart(Finding(model)(*given), Finding(other)(*given))
+    return apart(Looking(model)(*given), Looking(other)(*given))
 
 
 def export_folder(model: Detector, folder: Path, _: str | None) -> Written:

@@ -45,6 +45,9 @@ def test_eight_pictures_are_learned_by_heart(shared: Path) -> None:
     truth["images"] = [one for one in truth["images"] if one["id"] in ids]
     truth["annotations"] = [one for one in truth["annotations"] if one["image_id"] in ids]
     numbers = {one["name"]: one["id"] for one in truth["categories"]}
-    pairs = zip(found, ids, strict=True)
-    rows = [row for one, name in pairs for row in results(one, name, source.classes, numbers)]
+    rows = [
+        row
+        for one, size, name in zip(found, cells.sizes.tolist(), ids, strict=True)
+        for row in results(one, size, name, source.classes, numbers)
+    ]
     assert average_precision(truth, rows).whole["AP50"] > 0.9
