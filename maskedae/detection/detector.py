@@ -166,5 +166,5 @@ class Detector(nn.Module, Hub):
 
 def _size(picture: Tensor) -> Size:
     """Height and width of a picture (C, h, w)."""
-    height, width = picture.shape[-2:]
+    height, width = map(int, picture.shape[-2:])  # plain numbers, where a graph is recorded, too
     return height, width
