@@ -61,9 +61,10 @@ def _title(kind: str, recipe: dict[str, Any], parameters: int) -> str:
     paper = system_of(recipe).PAPER
     link = f"[arXiv:{paper}](https://arxiv.org/abs/{paper})"
     lines = [f"# {name}", f"`{name}`: {what}, of masked autoencoding as in {link}."]
-    lines.append(f"It takes signals of {in_words(size)}.")
-    head = recipe.get("head")
-    if head and head["kind"] != "value":
+    most = ", and smaller ones" if "detector" in recipe else ""
+    lines.append(f"It takes signals of {in_words(size)}{most}.")
+    head = recipe.get("head") or recipe.get("detector")
+    if head and head.get("kind") != "value":
         classes = head["classes"]
         more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
         lines.append(f"It tells {len(classes)} classes: {', '.join(classes[:20])}{more}.")

@@ -26,7 +26,9 @@ def make(kind: str, **heads: Any) -> Detector:
     torch.manual_seed(0)
     name, config = KINDS[kind]
     encoder = create_model(name, **config).encoder
-    detector = Detector(encoder, ("cat", "dog"), Heads(**{**SMALL, "window": 5, "wide": [1, 3], **heads}))
+    detector = Detector(
+        encoder, ("cat", "dog"), Heads(**{**SMALL, "window": 5, "wide": [1, 3], **heads})
+    )
     with torch.no_grad():
         for module in detector.modules():  # fresh positions and norms tell no places apart
             if isinstance(module, nn.LayerNorm) and module.elementwise_affine:

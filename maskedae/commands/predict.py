@@ -56,6 +56,8 @@ def main(arguments: list[str]) -> int:
         raise ValueError(f"--top is {options.top}; 1 or more would fit")
     if options.json and options.json.exists():
         raise ValueError(f"{options.json} exists; take another name")
+    if options.json and not options.json.parent.is_dir():
+        raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}")
     model = loaded.model
     if not isinstance(model, Detector):
         if options.out or options.min_score is not None:
@@ -101,6 +103,8 @@ def tell_boxes(model: "Detector", data: Data, source: Any, options: Namespace) -
     out, done = options.out or OUT, 0
     places = written(source, out)
     refuse_to_replace(source, places)
+    if there := [place for place in places if place.exists()]:
+        raise ValueError(f"{there[0]} exists; another --out keeps it")
     for seen in predict(model, data, source, options.workers):
         if isinstance(seen, Skipped):
             print(f"skipped {seen.name}: {seen.reason}", flush=True)
@@ -110,7 +114,8 @@ def tell_boxes(model: "Detector", data: Data, source: Any, options: Namespace) -
         boxes = in_words(found, seen.size, model.classes)
         counts = Counter(one["class"] for one in boxes)
         words = (f"{count} {data.readable(name)}" for name, count in counts.most_common())
-        print(f"{seen.file}: {', '.join(words) or 'nothing'}", flush=True)
+        nothing = f"nothing as probable as {least:g}"
+        print(f"{seen.file}: {', '.join(words) or nothing}", flush=True)
         height, width = seen.size
         keep(options.json, {"file": seen.file, "width": width, "height": height, "boxes": boxes})
     if done:

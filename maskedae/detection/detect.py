@@ -80,6 +80,15 @@ def measures(model: Detector, source: Any) -> str:
     )
 
 
+def kept_for_scores(held_out: Any) -> str:
+    """What average precision is scored on, if on anything."""
+    if held_out is None:
+        return "held out  none, so nothing is scored: --data.val_root names some"
+    boxes = sum(held_out.box_counts().values())
+    told = f"held out  {len(held_out):,} pictures, {boxes:,} boxes"
+    return told if boxes else f"{told}, so nothing is scored"
+
+
 def check(recipe: Recipe, source: Any) -> None:
     """Raise ValueError for settings that no detector can be trained with."""
     if recipe.train.compile:
@@ -110,8 +119,11 @@ def detect(recipe: Recipe, launch: Launch) -> bool:
         try_reading(data, part)
     launch.say(describe(recipe, model, accelerator))
     if accelerator.is_main_process and not launch.goes_on:
-        launch.say(measures(model, source))
-        for part in (source, held_out):
+        for part, told in (
+            (source, measures(model, source)),
+            (held_out, kept_for_scores(held_out)),
+        ):
+            launch.say(told)
             if part is not None and part.remarks:
                 launch.say(f"          {part.remarks}")
     extra = {**model.sections(), **heritage(model, launch)}

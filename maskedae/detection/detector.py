@@ -97,6 +97,8 @@ class Detector(nn.Module, Hub):
         return [found[number] for number in range(len(pictures))]
 
     def _padded(self, picture: Tensor) -> Size:
+        if picture.ndim != 3 or not picture.numel():
+            raise ValueError(f"a detector takes a list of pictures (C, h, w), not {picture.shape}")
         size = _size(picture)
         if any(side > most for side, most in zip(size, self.encoder.size, strict=True)):
             raise ValueError(

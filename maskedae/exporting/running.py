@@ -56,7 +56,8 @@ def find_target(model: Model, name: str) -> Target:
     if isinstance(model, Detector):
         known = {"safetensors": detectors.export_folder, "onnx": detectors.export_onnx}
     if name not in known:
-        raise ValueError(f"nothing is written for {name}; {nearest(name, list(known))}")
+        of = " of a detector" if isinstance(model, Detector) else ""
+        raise ValueError(f"nothing{of} is written for {name}; {nearest(name, list(known))}")
     if name in EXTRAS and not find_spec("onnxscript"):
         raise ValueError(f"{name} needs an extra: {EXTRAS[name]}")
     return known[name]

@@ -50,7 +50,8 @@ def classifier_of(loaded: Loaded, path: Path) -> Classifier:
     """The classifier of a checkpoint. Raises ValueError that says how to make one."""
     if not isinstance(loaded.model, Classifier):
         raise ValueError(
-            f"{path} holds no classifier: maskedae finetune RECIPE --init {path} makes one"
+            f"{path} holds no classifier: maskedae finetune RECIPE --init {path} makes one, and "
+            f"maskedae detect a detector"
         )
     set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
     return loaded.model
