@@ -140,7 +140,7 @@ class BoxSource:
         self.weights: Tensor | None = None
         self.classes, self.shares = table.classes, table.listing.shares
         self.unlabelled = table.listing.unlabelled
-        self.fingerprint = table.listing.fingerprint
+        self.fingerprint = table.fingerprint
 
     def __len__(self) -> int:
         return len(self.table)

@@ -3,6 +3,7 @@
 Loader processes share tensors, as they share the paths of a Listing.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,15 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.listing)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the paths below their roots, in order, and of all that is learned of them."""
+        digest = hashlib.blake2b(self.listing.fingerprint.encode(), digest_size=16)
+        digest.update(json.dumps(self.classes).encode())
+        for name in ("offsets", "boxes", "labels", "crowds", "segments", "segment_offsets"):
+            digest.update(getattr(self, name).numpy().data)
+        return digest.hexdigest()
 
     def rows(self, index: int) -> range:
         """Numbers of the boxes of a picture."""
