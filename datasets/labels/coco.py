@@ -87,7 +87,7 @@ def read(path: str, content: dict[str, Any]) -> Labels:
     if not images:
         raise ValueError(f"{path} lists no pictures")
     labels = Labels(picture_folder(path, [node["file_name"] for node in images]))
-    classes = read_classes(labels, content.get("categories") or [])
+    classes = read_classes(labels, content.get("categories") or [], path)
     pictures: dict[str, int] = {}
     for node in images:
         if (key := str(node.get("id"))) in pictures:
@@ -110,12 +110,17 @@ def is_path(name: Any) -> bool:
     return isinstance(name, str) and name.encode("utf-8", "replace").decode() == name != ""
 
 
-def read_classes(labels: Labels, nodes: list[Any]) -> dict[str, int]:
-    """Number the classes of a file in the order of their ids; numbers by id."""
+def read_classes(labels: Labels, nodes: list[Any], path: str) -> dict[str, int]:
+    """Number the classes of a file in the order of their ids; numbers by id.
+
+    Those of one name are one: Roboflow lists the name of a set, too, which may be that of a class.
+    """
     nodes = [node for node in nodes if isinstance(node, dict) and "id" in node]
     whole = all(isinstance(node["id"], int) for node in nodes)
     nodes.sort(key=lambda node: node["id"] if whole else str(node["id"]))
     numbers = {str(n["id"]): labels.number(str(n.get("name", n["id"]))) for n in nodes}
+    if merged := len(nodes) - len(labels.numbers):
+        labels.faults.add("categories of the name or number of another", path, merged)
     if whole and len(numbers) == len(labels.numbers) == len(nodes):
         labels.categories = [node["id"] for node in nodes]
     return numbers
