@@ -102,6 +102,7 @@ def read(path: str, content: dict[str, Any]) -> Labels:
         labels.ids.extend(map(int, pictures))
     for item in content["annotations"]:
         take(labels, item, pictures, classes, path)
+    labels.refuse_shares(path)
     return labels
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import numpy as np
+
 from maskedae.data import BadSample
 from maskedae.datasets.images import BROKEN, EXTENSIONS, opened, sniff
 from maskedae.scanning import Rows, Wanted, scan
@@ -14,6 +16,7 @@ from maskedae.scanning import Rows, Wanted, scan
 NAMED = 3  # files that are named as examples of a fault
 ORIENTATION, LYING = 274, (5, 6, 7, 8)  # the tag of EXIF, and its values that swap the sides
 UNTOLD = "pictures that no label tells of"
+WHOLE = 1.001  # a whole picture in shares, rounded
 NOWHERE = (float("nan"),) * 4  # a box that is no four numbers
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -125,6 +128,16 @@ class Labels:
         self.areas.append(area)
         self.segments += segment
         self.segment_ends.append(len(self.segments))
+
+    def refuse_shares(self, path: str) -> None:
+        """Raise ValueError where the boxes of a file are told as shares of their pictures."""
+        corners = np.frombuffer(self.corners) if self.corners else np.zeros(1)
+        known = corners[np.isfinite(corners)]
+        if known.any() and known.max() <= WHOLE:
+            raise ValueError(
+                f"{path}: no corner of a box is beyond {known.max():g}, as if boxes were shares of "
+                f"their pictures; pixels would fit"
+            )
 
     def sort_classes(self) -> None:
         """Number classes by name, where files bring no order of their own."""

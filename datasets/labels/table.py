@@ -91,6 +91,7 @@ def read(path: str) -> Labels:
         if any(row[side] for side in SIDES):
             label = labels.number(row["label"]) if row["label"] else -1
             labels.add_box(pictures[name], corners(row), label)
+    labels.refuse_shares(path)
     labels.sort_classes()
     return labels
 

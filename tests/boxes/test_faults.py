@@ -180,6 +180,19 @@ def test_no_box_at_all(tmp_path):
         source_of(tmp_path)
 
 
+def test_shares_of_the_picture_are_refused(tmp_path):
+    picture(tmp_path / "a.png")
+    table, listed = tmp_path / "train.csv", tmp_path / "some.json"
+    table.write_text("path,x1,y1,x2,y2,label\na.png,.5,.5,1,1.0,cat\na.png,0,0,.5,1,cat")
+    boxes = [(1, [0.25, 0.25, 0.75, 0.75], 10), (1, [0, NAN, 0.5, 0.5], 10)]
+    listed.write_text(json.dumps(coco([("a.png", 40, 30)], boxes)))
+    for path in (table, listed):
+        with pytest.raises(ValueError, match=f"{path.name}: .* shares .* pixels would fit"):
+            source_of(path)
+    table.write_text(table.read_text() + "\na.png,1,1,2,2,cat")
+    assert len(source_of(table).read(0).boxes) == 3
+
+
 def test_tables_as_people_write_them(tmp_path):
     picture(tmp_path / "a,b.png")
     rows = [
