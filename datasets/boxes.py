@@ -150,9 +150,8 @@ class BoxSource:
         """What was left out, and how many pictures have no boxes."""
         faults, empty = str(self.table.faults), int((self.table.offsets.diff() == 0).sum())
         left = [f"left out: {faults}"] if faults else []
-        return "; ".join(
-            left + [f"{empty:,} pictures without boxes"] * bool(empty and self.classes)
-        )
+        none = [f"{empty:,} pictures without boxes"] * bool(empty and self.classes)
+        return "; ".join([*self.table.listing.notes, *left, *none])
 
     def name(self, index: int) -> str:
         return self.table.listing.path(index)

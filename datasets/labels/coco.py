@@ -16,7 +16,15 @@ from typing import Any
 import faster_coco_eval.core.mask as coco_masks
 
 from maskedae.datasets.labels.finding import picture_folder, split_files
-from maskedae.datasets.labels.labels import NOWHERE, Corners, Labels, Reading, number_of, told_size
+from maskedae.datasets.labels.labels import (
+    NOWHERE,
+    Corners,
+    Labels,
+    Reading,
+    number_of,
+    paired,
+    told_size,
+)
 
 SPLIT_FILES = [
     "{}.json",
@@ -43,18 +51,22 @@ def open_coco(root: str, reading: Reading) -> tuple[Labels, Labels | None] | Non
     if os.path.isfile(root):
         if not root.lower().endswith(".json"):
             return None
-        content = load(root, reading.masks)
-        return (read(root, content), None) if of_coco(content) else None
+        return paired(read_file(root, reading.masks), None)
     whole = [(os.path.join(root, name), None) for name in WHOLE]
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
-        files = [file for file in (train, held_out) if file and os.path.isfile(file)]
         # One after the other: what JSON makes of a large file takes gigabytes.
-        found = [
-            read(file, content) for file in files if of_coco(content := load(file, reading.masks))
-        ]
+        found = paired(read_file(train, reading.masks), read_file(held_out, reading.masks))
         if found:
-            return found[0], found[1] if len(found) > 1 else None
+            return found
     return None
+
+
+def read_file(path: str | None, masks: bool) -> Labels | None:
+    """Take in what a file tells, if there is one and it is COCO's."""
+    if path is None or not os.path.isfile(path):
+        return None
+    content = load(path, masks)
+    return read(path, content) if of_coco(content) else None
 
 
 def load(path: str, masks: bool) -> Any:

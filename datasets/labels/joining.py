@@ -125,9 +125,7 @@ def category_ids(parts: Sequence[Labels], classes: tuple[str, ...]) -> tuple[int
     plain = tuple(range(1, len(classes) + 1))
     if not all(part.categories for part in parts):
         return plain
-    pairs = {
-        pair for part in parts for pair in zip(part.numbers, part.categories, strict=True)
-    }
+    pairs = {pair for part in parts for pair in zip(part.numbers, part.categories, strict=True)}
     told = dict(pairs)
     agreed = len(pairs) == len(told) == len(set(told.values())) and set(told) >= set(classes)
     return tuple(told[name] for name in classes) if agreed else plain

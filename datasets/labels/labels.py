@@ -17,6 +17,7 @@ NAMED = 3  # files that are named as examples of a fault
 ORIENTATION, LYING = 274, (5, 6, 7, 8)  # the tag of EXIF, and its values that swap the sides
 UNTOLD = "pictures that no label tells of"
 WHOLE = 1.001  # a whole picture in shares, rounded
+NO_TRAINING = "there is no split for training: that for validation or test is all there is"
 NOWHERE = (float("nan"),) * 4  # a box that is no four numbers
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -145,6 +146,14 @@ class Labels:
         order = {self.numbers[name]: number for number, name in enumerate(names)} | {-1: -1}
         self.labels = array("q", (order[label] for label in self.labels))
         self.numbers = {name: number for number, name in enumerate(names)}
+
+
+def paired(train: Labels | None, held_out: Labels | None) -> tuple[Labels, Labels | None] | None:
+    """What to train on and what to hold out; what is for holding out stands in, and says so."""
+    if train is None and held_out is not None:
+        held_out.rows.notes.append(NO_TRAINING)
+        return held_out, None
+    return None if train is None else (train, held_out)
 
 
 def in_order(name: str) -> tuple[int, str]:

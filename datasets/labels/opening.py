@@ -47,7 +47,7 @@ def open_tables(
     pairs = [demand_labels(root, reading) for root in listed(root)]
     others = [demand_labels(root, reading) for root in listed(val_root)]
     train = [first for first, _ in pairs]
-    held = [second or first for first, second in others]
+    held = [first if second is None else second for first, second in others]
     held = held or [second for _, second in pairs if second is not None]
     classes = class_order(train)
     table = join(train, classes, reading.masks)
