@@ -54,11 +54,12 @@ def open_tables(
     if not len(table.boxes):
         raise ValueError(f"{root}: no box to train on; {table.faults}")
     if held:
-        return Tables(table, join(held, classes, reading.masks))
+        return Tables(table, join(held, classes, masks=False))  # boxes are scored without, too
     drawn = draw_by_path(table.listing, held_out_share)
     if not drawn.any() or drawn.all():
         return Tables(table, None)
-    return Tables(table.pick(~drawn), replace(table.pick(drawn), faults=Faults()))
+    whole = join(train, classes, masks=False) if reading.masks else table
+    return Tables(table.pick(~drawn), replace(whole.pick(drawn), faults=Faults()))
 
 
 def find_labels(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:

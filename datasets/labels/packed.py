@@ -71,9 +71,11 @@ class Table:
         return f"{size[1]} x {size[0]} pixels, but {told[1]} x {told[0]} by its labels{lying}"
 
     def mask(self, row: int, size: tuple[int, int]) -> Tensor:
-        """The mask of a box on a picture of that height and width: (h, w) bool."""
+        """The mask of a box on a picture of that height and width, or an empty one: (h, w) bool."""
+        if (segment := self.segment(row)) is None:
+            return torch.zeros(size, dtype=torch.bool)
         try:
-            code = coco_masks.segmToRle(self.segment(row), size[1], size[0])
+            code = coco_masks.segmToRle(segment, size[1], size[0])
             return torch.from_numpy(coco_masks.decode(code)).bool()
         except (ValueError, RuntimeError) as error:
             raise BadSample(f"a mask that cannot be decoded: {error}") from error

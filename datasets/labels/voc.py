@@ -95,8 +95,8 @@ def chosen(part: Part, sets: str) -> tuple[Part | None, Part | None] | None:
         if {train, held_out} <= set(stems):
             return part._replace(stems=stems[train]), part._replace(stems=stems[held_out])
     parts = {name: part._replace(stems=found) for name, found in stems.items()}
-    train = parts.get("train", parts.get("trainval"))
-    return (train, None if train else pick(parts)[1]) if parts else None
+    whole = parts.get("train", parts.get("trainval"))
+    return (whole, None if whole else pick(parts)[1]) if parts else None
 
 
 def listed(path: str) -> list[str]:
