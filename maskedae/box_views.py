@@ -83,8 +83,8 @@ def sampled(masks: Tensor, size: Size, corner: Size, crop: Size) -> Tensor:
         ((torch.arange(start, start + count) + 0.5) * torch.tensor(before / after)).long()
         for before, after, start, count in zip(masks.shape[1:], size, corner, crop, strict=True)
     )
-    high = masks.index_select(1, rows.clamp(max=masks.shape[1] - 1))
-    return high.index_select(2, columns.clamp(max=masks.shape[2] - 1))
+    wide = masks.index_select(2, columns.clamp(max=masks.shape[2] - 1))
+    return wide.index_select(1, rows.clamp(max=masks.shape[1] - 1))  # whole rows are fast to copy
 
 
 def unwrapped(parts: Parts) -> tuple[Tensor, Truth]:
