@@ -43,7 +43,7 @@ class Boxes:
     label_names: str | None = None
     """A file of the class names of YOLO, one on a line; by default what lies in a root."""
     masks: bool = False
-    """Read masks, too, and leave boxes without one out."""
+    """Read masks, too; boxes without one are left out of training."""
     held_out_share: float = 0.05
     """Held out where nothing else is."""
     mean: list[float] | None = None
@@ -71,11 +71,10 @@ class Boxes:
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         table = self.tables.train if split == "train" else self.tables.held_out
-        return (
-            None
-            if table is None
-            else BoxSource(table, shape, self.view(shape, augment), self.masks)
-        )
+        if table is None:
+            return None
+        view = self.view(shape, augment)
+        return BoxSource(table, shape, view, self.masks, learned=split == "train")
 
     def files(self, paths: Sequence[str], shape: tuple[int, ...]) -> Source:
         listing = list_named(paths, Wanted(ALONE, sniff))
@@ -132,15 +131,18 @@ class Boxes:
 class BoxSource:
     """The pictures of one split."""
 
-    def __init__(self, table: Table, shape: tuple[int, ...], view: View, masks: bool) -> None:
+    def __init__(
+        self, table: Table, shape: tuple[int, ...], view: View, masks: bool, learned: bool = False
+    ) -> None:
         self.table, self.channels, self.view, self.masks = table, shape[0], view, masks
+        self.learned = learned  # scores look at the masks of files, not at those of a view
         self.shape = (1, *shape)
         self.labels: Tensor | None = None
         self.spans: Tensor | None = None
         self.weights: Tensor | None = None
         self.classes, self.shares = table.classes, table.listing.shares
         self.unlabelled = table.listing.unlabelled
-        self.fingerprint = table.listing.fingerprint
+        self.fingerprint = table.fingerprint
 
     def __len__(self) -> int:
         return len(self.table)
@@ -150,20 +152,28 @@ class BoxSource:
         """What was left out, and how many pictures have no boxes."""
         faults, empty = str(self.table.faults), int((self.table.offsets.diff() == 0).sum())
         left = [f"left out: {faults}"] if faults else []
-        return "; ".join(
-            left + [f"{empty:,} pictures without boxes"] * bool(empty and self.classes)
-        )
+        none = [f"{empty:,} pictures without boxes"] * bool(empty and self.classes)
+        bare = int((self.table.segment_offsets.diff() == 0).sum()) if self.masks else 0
+        some = [f"{bare:,} boxes without a mask, which count for scores of boxes"] * bool(bare)
+        return "; ".join([*self.table.listing.notes, *left, *none, *some])
 
     def name(self, index: int) -> str:
         return self.table.listing.path(index)
 
     def read(self, index: int) -> Boxed:
-        """Decode a picture and bring it to size with its boxes."""
+        """Decode a picture and bring it to size with its boxes, and its masks to learn from."""
+        return self._boxed(index, self.masks and self.learned)
+
+    def whole(self, index: int) -> Boxed:
+        """The same with masks where there are any; an empty one of a box without."""
+        return self._boxed(index, self.masks)
+
+    def _boxed(self, index: int, masks: bool) -> Boxed:
         pixels = self.picture(index)
         size = (pixels.shape[1], pixels.shape[2])
         if fault := self.table.size_fault(index, size):
             raise BadSample(fault)
-        picture, truth = self.view(pixels, self._truth(index, size))
+        picture, truth = self.view(pixels, self._truth(index, size, masks))
         return Boxed.pack([picture], [truth], [size])
 
     def picture(self, index: int) -> Tensor:
@@ -171,13 +181,13 @@ class BoxSource:
         with opened(self.name(index)) as (file, image):
             return decode(file, image, self.channels)
 
-    def _truth(self, index: int, size: tuple[int, int]) -> Truth:
+    def _truth(self, index: int, size: tuple[int, int], masked: bool) -> Truth:
         rows = [row for row in self.table.rows(index) if not self.table.crowds[row]]
         height, width = size
         edges = torch.tensor([width, height, width, height])
         boxes = torch.minimum(self.table.boxes[rows].clamp(min=0), edges).float()
         masks = None
-        if self.masks:
+        if masked:
             each = [self.table.mask(row, size) for row in rows]
             masks = torch.stack(each) if each else torch.zeros(0, *size, dtype=torch.bool)
         return Truth(boxes, self.table.labels[rows], masks)

@@ -70,8 +70,8 @@ class Trainer:
             begun = state.get("samples_of_source", "other")  # not told by older checkpoints
             raise ValueError(
                 f"the run was begun on {begun} samples and now there are "
-                f"{len(self.source)}, or files of other names or weights; it can only go on with "
-                f"the same"
+                f"{len(self.source)}, or files of other names, labels or weights; it can only go "
+                f"on with the same"
             )
         self.stepper.restore(weights, memory, state["scaler"])
         self.step, self.best, self.keep = state["step"], state["best"], state["keep"]

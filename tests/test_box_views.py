@@ -2,8 +2,12 @@
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+from torchvision.tv_tensors import Mask
 
-from maskedae.box_views import Fit, Jitter
+from maskedae.box_views import Fit, Jitter, sampled
 from maskedae.boxed import Truth
 
 COLOURS = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=torch.uint8)
@@ -129,6 +133,34 @@ def test_any_size_and_nothing_on_it(size, masked):
             changed, after = view(picture, nothing)
             assert min(changed.shape) >= 1 and changed.shape[1] <= 64 and changed.shape[2] <= 32
             assert after.boxes.shape == (0, 4) and after.labels.shape == (0,)
+
+
+def test_masks_are_those_of_torchvision():
+    for _ in range(200):
+        before, size = (tuple(torch.randint(1, 90, (2,)).tolist()) for _ in range(2))
+        corner = tuple(int(torch.randint(side, ())) for side in size)
+        crop = tuple(side - start for side, start in zip(size, corner, strict=True))
+        masks = torch.rand(3, *before) < 0.5
+        whole = resize(Mask(masks), list(size), interpolation=InterpolationMode.NEAREST_EXACT)
+        expected = whole[:, corner[0] :, corner[1] :]
+        assert sampled(masks, size, corner, crop).equal(expected.as_subclass(torch.Tensor))
+
+
+def test_masks_of_many_things_are_cropped_before_they_grow():
+    picture, truth = painted(40, 40, [(0, 0, 40, 40)])
+    truth = Truth(*(torch.cat([part] * 5) for part in truth))
+    largest = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function, types, arguments=(), options=None):
+            made = function(*arguments, **(options or {}))
+            largest.append(made.nbytes if isinstance(made, torch.Tensor) else 0)
+            return made
+
+    with Watch():
+        changed, after = Jitter((40, 40), (8.0, 8.0), 0.0)(picture, truth)
+    assert changed.shape == (3, 40, 40) and after.masks.all() and len(after.masks) == 5
+    assert max(largest) <= 3 * 320 * 320  # the picture; of masks it would be 5 x 320 x 320
 
 
 def test_what_a_crop_leaves_of_a_mask_is_boxed_anew():

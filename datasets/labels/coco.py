@@ -16,7 +16,15 @@ from typing import Any
 import faster_coco_eval.core.mask as coco_masks
 
 from maskedae.datasets.labels.finding import picture_folder, split_files
-from maskedae.datasets.labels.labels import NOWHERE, Corners, Labels, Reading, number_of, told_size
+from maskedae.datasets.labels.labels import (
+    NOWHERE,
+    Corners,
+    Labels,
+    Reading,
+    number_of,
+    paired,
+    told_size,
+)
 
 SPLIT_FILES = [
     "{}.json",
@@ -43,18 +51,22 @@ def open_coco(root: str, reading: Reading) -> tuple[Labels, Labels | None] | Non
     if os.path.isfile(root):
         if not root.lower().endswith(".json"):
             return None
-        content = load(root, reading.masks)
-        return (read(root, content), None) if of_coco(content) else None
+        return paired(read_file(root, reading.masks), None)
     whole = [(os.path.join(root, name), None) for name in WHOLE]
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
-        files = [file for file in (train, held_out) if file and os.path.isfile(file)]
         # One after the other: what JSON makes of a large file takes gigabytes.
-        found = [
-            read(file, content) for file in files if of_coco(content := load(file, reading.masks))
-        ]
+        found = paired(read_file(train, reading.masks), read_file(held_out, reading.masks))
         if found:
-            return found[0], found[1] if len(found) > 1 else None
+            return found
     return None
+
+
+def read_file(path: str | None, masks: bool) -> Labels | None:
+    """Take in what a file tells, if there is one and it is COCO's."""
+    if path is None or not os.path.isfile(path):
+        return None
+    content = load(path, masks)
+    return read(path, content) if of_coco(content) else None
 
 
 def load(path: str, masks: bool) -> Any:
@@ -87,7 +99,7 @@ def read(path: str, content: dict[str, Any]) -> Labels:
     if not images:
         raise ValueError(f"{path} lists no pictures")
     labels = Labels(picture_folder(path, [node["file_name"] for node in images]))
-    classes = read_classes(labels, content.get("categories") or [])
+    classes = read_classes(labels, content.get("categories") or [], path)
     pictures: dict[str, int] = {}
     for node in images:
         if (key := str(node.get("id"))) in pictures:
@@ -102,6 +114,7 @@ def read(path: str, content: dict[str, Any]) -> Labels:
         labels.ids.extend(map(int, pictures))
     for item in content["annotations"]:
         take(labels, item, pictures, classes, path)
+    labels.refuse_shares(path)
     return labels
 
 
@@ -110,12 +123,17 @@ def is_path(name: Any) -> bool:
     return isinstance(name, str) and name.encode("utf-8", "replace").decode() == name != ""
 
 
-def read_classes(labels: Labels, nodes: list[Any]) -> dict[str, int]:
-    """Number the classes of a file in the order of their ids; numbers by id."""
+def read_classes(labels: Labels, nodes: list[Any], path: str) -> dict[str, int]:
+    """Number the classes of a file in the order of their ids; numbers by id.
+
+    Those of one name are one: Roboflow lists the name of a set, too, which may be that of a class.
+    """
     nodes = [node for node in nodes if isinstance(node, dict) and "id" in node]
     whole = all(isinstance(node["id"], int) for node in nodes)
     nodes.sort(key=lambda node: node["id"] if whole else str(node["id"]))
     numbers = {str(n["id"]): labels.number(str(n.get("name", n["id"]))) for n in nodes}
+    if merged := len(nodes) - len(labels.numbers):
+        labels.faults.add("categories of the name or number of another", path, merged)
     if whole and len(numbers) == len(labels.numbers) == len(nodes):
         labels.categories = [node["id"] for node in nodes]
     return numbers

@@ -121,16 +121,14 @@ def lacking(part: Labels, classes: tuple[str, ...]) -> str:
 
 
 def category_ids(parts: Sequence[Labels], classes: tuple[str, ...]) -> tuple[int, ...]:
-    """What files call every class where they agree on it, or else 1, 2, 3."""
-    pairs = {
-        pair
-        for part in parts
-        for pair in zip(part.numbers, part.categories or [-1] * len(part.numbers), strict=True)
-    }
+    """What files call every class where all tell and agree on it, or else 1, 2, 3."""
+    plain = tuple(range(1, len(classes) + 1))
+    if not all(part.categories for part in parts):
+        return plain
+    pairs = {pair for part in parts for pair in zip(part.numbers, part.categories, strict=True)}
     told = dict(pairs)
-    if len(pairs) == len(told) == len(set(told.values())) and set(told) >= set(classes):
-        return tuple(told[name] for name in classes)
-    return tuple(range(1, len(classes) + 1))
+    agreed = len(pairs) == len(told) == len(set(told.values())) and set(told) >= set(classes)
+    return tuple(told[name] for name in classes) if agreed else plain
 
 
 def picture_ids(parts: Sequence[Labels]) -> Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import numpy as np
+
 from maskedae.data import BadSample
 from maskedae.datasets.images import BROKEN, EXTENSIONS, opened, sniff
 from maskedae.scanning import Rows, Wanted, scan
@@ -14,6 +16,8 @@ from maskedae.scanning import Rows, Wanted, scan
 NAMED = 3  # files that are named as examples of a fault
 ORIENTATION, LYING = 274, (5, 6, 7, 8)  # the tag of EXIF, and its values that swap the sides
 UNTOLD = "pictures that no label tells of"
+WHOLE = 1.001  # a whole picture in shares, rounded
+NO_TRAINING = "there is no split for training: that for validation or test is all there is"
 NOWHERE = (float("nan"),) * 4  # a box that is no four numbers
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -126,12 +130,30 @@ class Labels:
         self.segments += segment
         self.segment_ends.append(len(self.segments))
 
+    def refuse_shares(self, path: str) -> None:
+        """Raise ValueError where the boxes of a file are told as shares of their pictures."""
+        corners = np.frombuffer(self.corners) if self.corners else np.zeros(1)
+        known = corners[np.isfinite(corners)]
+        if known.any() and known.max() <= WHOLE:
+            raise ValueError(
+                f"{path}: no corner of a box is beyond {known.max():g}, as if boxes were shares of "
+                f"their pictures; pixels would fit"
+            )
+
     def sort_classes(self) -> None:
         """Number classes by name, where files bring no order of their own."""
         names = sorted(self.numbers, key=in_order)
         order = {self.numbers[name]: number for number, name in enumerate(names)} | {-1: -1}
         self.labels = array("q", (order[label] for label in self.labels))
         self.numbers = {name: number for number, name in enumerate(names)}
+
+
+def paired(train: Labels | None, held_out: Labels | None) -> tuple[Labels, Labels | None] | None:
+    """What to train on and what to hold out; what is for holding out stands in, and says so."""
+    if train is None and held_out is not None:
+        held_out.rows.notes.append(NO_TRAINING)
+        return held_out, None
+    return None if train is None else (train, held_out)
 
 
 def in_order(name: str) -> tuple[int, str]:

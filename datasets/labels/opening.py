@@ -47,18 +47,19 @@ def open_tables(
     pairs = [demand_labels(root, reading) for root in listed(root)]
     others = [demand_labels(root, reading) for root in listed(val_root)]
     train = [first for first, _ in pairs]
-    held = [second or first for first, second in others]
+    held = [first if second is None else second for first, second in others]
     held = held or [second for _, second in pairs if second is not None]
     classes = class_order(train)
     table = join(train, classes, reading.masks)
     if not len(table.boxes):
         raise ValueError(f"{root}: no box to train on; {table.faults}")
     if held:
-        return Tables(table, join(held, classes, reading.masks))
+        return Tables(table, join(held, classes, masks=False))  # boxes are scored without, too
     drawn = draw_by_path(table.listing, held_out_share)
     if not drawn.any() or drawn.all():
         return Tables(table, None)
-    return Tables(table.pick(~drawn), replace(table.pick(drawn), faults=Faults()))
+    whole = join(train, classes, masks=False) if reading.masks else table
+    return Tables(table.pick(~drawn), replace(whole.pick(drawn), faults=Faults()))
 
 
 def find_labels(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:

@@ -3,6 +3,7 @@
 Loader processes share tensors, as they share the paths of a Listing.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,6 +39,15 @@ class Table:
     def __len__(self) -> int:
         return len(self.listing)
 
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the paths below their roots, in order, and of all that is learned of them."""
+        digest = hashlib.blake2b(self.listing.fingerprint.encode(), digest_size=16)
+        digest.update(json.dumps(self.classes).encode())
+        for name in ("offsets", "boxes", "labels", "crowds", "segments", "segment_offsets"):
+            digest.update(getattr(self, name).numpy().data)
+        return digest.hexdigest()
+
     def rows(self, index: int) -> range:
         """Numbers of the boxes of a picture."""
         start, stop = self.offsets[index : index + 2].tolist()
@@ -61,9 +71,11 @@ class Table:
         return f"{size[1]} x {size[0]} pixels, but {told[1]} x {told[0]} by its labels{lying}"
 
     def mask(self, row: int, size: tuple[int, int]) -> Tensor:
-        """The mask of a box on a picture of that height and width: (h, w) bool."""
+        """The mask of a box on a picture of that height and width, or an empty one: (h, w) bool."""
+        if (segment := self.segment(row)) is None:
+            return torch.zeros(size, dtype=torch.bool)
         try:
-            code = coco_masks.segmToRle(self.segment(row), size[1], size[0])
+            code = coco_masks.segmToRle(segment, size[1], size[0])
             return torch.from_numpy(coco_masks.decode(code)).bool()
         except (ValueError, RuntimeError) as error:
             raise BadSample(f"a mask that cannot be decoded: {error}") from error

@@ -11,7 +11,14 @@ import os
 from collections.abc import Iterator
 
 from maskedae.datasets.labels.finding import picture_folder, split_files
-from maskedae.datasets.labels.labels import Corners, Labels, Reading, number_of, told_size
+from maskedae.datasets.labels.labels import (
+    Corners,
+    Labels,
+    Reading,
+    number_of,
+    paired,
+    told_size,
+)
 from maskedae.lists import opened
 
 COLUMNS = {
@@ -34,11 +41,15 @@ def open_table(root: str, reading: Reading) -> tuple[Labels, Labels | None] | No
         return (read(root), None) if known else None
     whole = [(os.path.join(root, name), None) for name in WHOLE]
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
-        files = [file for file in (train, held_out) if file and os.path.isfile(file)]
-        found = [read(file) for file in files if header(file)]
-        if found:
-            return found[0], found[1] if len(found) > 1 else None
+        if found := paired(read_file(train), read_file(held_out)):
+            return found
     return None
+
+
+def read_file(path: str | None) -> Labels | None:
+    """Take in what a file tells, if there is one and it is a table of boxes."""
+    there = path is not None and os.path.isfile(path) and header(path) is not None
+    return read(path) if path and there else None
 
 
 def header(path: str) -> tuple[dict[str, str], str] | None:
@@ -91,6 +102,7 @@ def read(path: str) -> Labels:
         if any(row[side] for side in SIDES):
             label = labels.number(row["label"]) if row["label"] else -1
             labels.add_box(pictures[name], corners(row), label)
+    labels.refuse_shares(path)
     labels.sort_classes()
     return labels
 

@@ -22,6 +22,7 @@ from maskedae.datasets.labels.labels import (
     Labels,
     Reading,
     number_of,
+    paired,
     pictures_in,
     told_size,
 )
@@ -52,8 +53,7 @@ def open_voc(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None
     if not os.path.isdir(root):
         return None
     train, held_out = parts_of(root)
-    found = [read(part) for part in (train, held_out) if part]
-    return (found[0], found[1] if len(found) > 1 else None) if found else None
+    return paired(train and read(train), held_out and read(held_out))
 
 
 def parts_of(root: str) -> tuple[Part | None, Part | None]:
@@ -84,7 +84,7 @@ def pick(parts: dict[str, Part]) -> tuple[Part | None, Part | None]:
     return parts.get("train"), next((parts[name] for name in HELD_OUT if name in parts), None)
 
 
-def chosen(part: Part, sets: str) -> tuple[Part, Part | None] | None:
+def chosen(part: Part, sets: str) -> tuple[Part | None, Part | None] | None:
     """The splits that lists of names make; None without lists."""
     stems = {
         name: listed(path)
@@ -94,8 +94,9 @@ def chosen(part: Part, sets: str) -> tuple[Part, Part | None] | None:
     for train, held_out in [("train", "val"), ("trainval", "test"), ("train", "test")]:
         if {train, held_out} <= set(stems):
             return part._replace(stems=stems[train]), part._replace(stems=stems[held_out])
-    only = next(iter(stems.values()), None)
-    return None if only is None else (part._replace(stems=only), None)
+    parts = {name: part._replace(stems=found) for name, found in stems.items()}
+    whole = parts.get("train", parts.get("trainval"))
+    return (whole, None if whole else pick(parts)[1]) if parts else None
 
 
 def listed(path: str) -> list[str]:

@@ -12,8 +12,8 @@ corners of a polygon. A picture without a file has no boxes. Classes stand in da
 classes.txt or obj.names, or else go by their number.
 """
 
-import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 from maskedae.datasets.labels.labels import (
@@ -22,6 +22,7 @@ from maskedae.datasets.labels.labels import (
     Labels,
     Reading,
     number_of,
+    paired,
     pictures_in,
     polygon_segment,
 )
@@ -33,9 +34,12 @@ def open_yolo(root: str, reading: Reading) -> tuple[Labels, Labels | None] | Non
     places = find_places(root, reading.names)
     if places is None:
         return None
-    parts = [part for part in (places.train, places.held_out) if part]
-    first, *others = [read(part, places.classes, reading.masks) for part in parts]
-    return first, others[0] if others else None
+    classes = None if places.classes is None else distinct(places.classes, reading.names or root)
+    train, held_out = (
+        read(part, classes, reading.masks) if part else None
+        for part in (places.train, places.held_out)
+    )
+    return paired(train, held_out)
 
 
 def read(parts: list[str], classes: list[str] | None, masks: bool) -> Labels:
@@ -43,7 +47,7 @@ def read(parts: list[str], classes: list[str] | None, masks: bool) -> Labels:
     # Paths are relative to the folder if it is one: which are held out depends on them.
     top = parts[0] if len(parts) == 1 and os.path.isdir(parts[0]) else ""
     labels = Labels(top)
-    numbers = None if classes is None else [labels.number(name) for name in distinct(classes)]
+    numbers = None if classes is None else [labels.number(name) for name in classes]
     seen = set[str]()
     for path in dict.fromkeys(path for part in parts for path in pictures_of(part)):
         picture = labels.add_picture(os.path.relpath(path, top) if top else path)
@@ -58,17 +62,16 @@ def read(parts: list[str], classes: list[str] | None, masks: bool) -> Labels:
     return labels
 
 
-def distinct(classes: list[str]) -> list[str]:
-    """Class names of which none stands twice or is empty: those that do go by their number.
+def distinct(classes: list[str], path: str) -> list[str]:
+    """Class names, the number where one is empty. Raises ValueError where two are the same.
 
-    >>> distinct(["cat", "", "cat"])
-    ['cat', '1', '2']
+    >>> distinct(["cat", ""], "classes.txt")
+    ['cat', '1']
     """
-    known = set[str]()
-    found = []
-    for number, name in enumerate(classes):
-        found.append(name if name and name not in known else str(number))
-        known.add(name)
+    found = [name or str(number) for number, name in enumerate(classes)]
+    if twice := [name for name, count in Counter(found).items() if count > 1]:
+        numbers = [number for number, name in enumerate(found) if name == twice[0]]
+        raise ValueError(f"{path}: classes {numbers} are all {twice[0]!r}; names of their own fit")
     return found
 
 
@@ -108,8 +111,10 @@ def take(labels: Labels, picture: int, path: str, numbers: list[int] | None, mas
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for line in filter(str.strip, file):
             first, *values = map(number_of, line.split())
+            polygon = is_polygon(values)
+            if not polygon and len(values) != 4:
+                values = []  # neither: a box with something behind it, or a pose
             points = [value * sides[at % 2] for at, value in enumerate(values)]
-            polygon = is_polygon(points)
             segment = polygon_segment(points) if polygon and masks else b""
             labels.add_box(
                 picture, corners(points), class_of(labels, first, numbers), segment=segment
@@ -125,9 +130,13 @@ def class_of(labels: Labels, value: float, numbers: list[int] | None) -> int:
     return numbers[int(value)] if value < len(numbers) else -1
 
 
-def is_polygon(points: list[float]) -> bool:
-    """Whether these are corners of a polygon, x, y, x, y, ..., not centre and size of a box."""
-    return len(points) >= 6 and len(points) % 2 == 0 and all(map(math.isfinite, points))
+def is_polygon(shares: list[float]) -> bool:
+    """Whether these are corners of a polygon, x, y, x, y, ..., not centre and size of a box.
+
+    What lies far outside its picture is none, but the number of a track or of what can be seen.
+    """
+    whole = len(shares) >= 6 and len(shares) % 2 == 0
+    return whole and all(-0.5 < share < 1.5 for share in shares)
 
 
 def corners(points: list[float]) -> Corners:
@@ -136,7 +145,7 @@ def corners(points: list[float]) -> Corners:
     >>> corners([5, 5, 2, 4]), corners([1, 2, 3, 4, 5, 0])
     ((4.0, 3.0, 6.0, 7.0), (1, 0, 5, 4))
     """
-    if is_polygon(points):
+    if len(points) >= 6:
         return min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
     if len(points) != 4:
         return NOWHERE

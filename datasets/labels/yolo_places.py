@@ -57,10 +57,17 @@ def load(path: str) -> dict[str, Any] | None:
 
 def configured(path: str, content: dict[str, Any], names: str | None) -> Places:
     """The places that a data.yaml names."""
+    if content.get("kpt_shape"):
+        raise ValueError(f"{path}: kpt_shape tells of poses; labels of boxes or polygons would fit")
     train, *held = [places(path, content, split) for split in ("train", "val", "test")]
-    given = None if names else content.get("names")
-    classes = told_names(path, given) or listed_names(os.path.dirname(path), names)
-    return Places(train, next(filter(None, held), []), classes)
+    told = told_names(path, content.get("names"))
+    listed = listed_names(os.path.dirname(path), names) if names or not told else None
+    if told and listed and told != listed:
+        raise ValueError(
+            f"{path} names other classes than {names}, {told[:5]}, not {listed[:5]}: leave "
+            f"--data.label_names out, or have both name the same"
+        )
+    return Places(train, next(filter(None, held), []), told or listed)
 
 
 def told_names(path: str, given: Any) -> list[str] | None:

@@ -49,7 +49,7 @@ def draw_beside_truth(
     device = next(model.parameters()).device
     for place in spread(len(readable), ROWS):
         index = readable[place]
-        boxed = source.read(index).to(device)
+        boxed = source.whole(index).to(device)
         (found,) = model(data.signal(boxed))
         (pixels,), (truth,) = boxed.pictures, boxed.truths
         labels = [numbers[source.classes[label]] for label in truth.labels.tolist()]

@@ -23,6 +23,9 @@ def average_precision(
 
     What is found is described as in COCO's files of results.
     """
+    if kind == "segm":
+        masked = [one for one in truth["annotations"] if "segmentation" in one]
+        truth = {**truth, "annotations": masked}
     answers = COCO(numbered(truth))
     categories = {one["id"]: one["name"] for one in sorted(truth["categories"], key=_id)}
     found = [one for one in found if one["category_id"] in categories]

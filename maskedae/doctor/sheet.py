@@ -10,6 +10,7 @@ from maskedae.datasets.boxes import BoxSource
 from maskedae.datasets.labels.opening import Tables
 from maskedae.datasets.labels.packed import Table
 from maskedae.drawn_boxes import draw_boxes
+from maskedae.evaluation import spread
 from maskedae.pictures import Cell, contact_sheet
 
 SIDE, COLUMNS = 320, 4  # pixels of a picture, pictures of a row
@@ -30,7 +31,7 @@ def draw_sheet(tables: Tables, path: Path) -> int:
 def cells_of(table: Table, split: str, count: int) -> Iterator[Cell]:
     """Some pictures of a split; those that cannot be read make room for the next."""
     source = BoxSource(table, (3, SIDE, SIDE), Fit((SIDE, SIDE)), masks=False)
-    numbers = range(0, len(source), max(1, len(source) // count))
+    numbers = spread(len(source), count)
     others = sorted(set(range(len(source))) - set(numbers)) if len(source) < 1000 else []
     for index in [*numbers, *others]:
         if not count:

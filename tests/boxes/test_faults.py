@@ -71,6 +71,7 @@ def test_lines_of_yolo(tmp_path):
     lines = ["0 .5 .5 .5 .5", "0 .5 .5 .5", "x .5 .5 .5 .5", "7 .5 .5 .5 .5", "-1 .5 .5 .5 .5"]
     lines += ["1 100 90 20 20", "1 .5 .5 0 .5", "1 nan .5 .1 .1", "0.5 .5 .5 .5 .5", "", " "]
     lines += ["1 .1 .1 .5 .1 .5 .9", "1e0 0 0 1 1", "1 .1 .2 .3 .4 .5"]
+    lines += ["0 .5 .5 .2 .2 .9 17", "0 .5 .5 .2 .2 .4 .4 2 .6 .6 1", "0 .5 .5 .2 .2 .4 .4 2"]
     (tmp_path / "labels" / "train" / "b.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "labels" / "train" / "lonely.txt").write_text(lines[0])
     (tmp_path / "labels" / "train" / "c.txt").write_bytes(b"\xff\xfe\x00garbage\n")
@@ -78,7 +79,7 @@ def test_lines_of_yolo(tmp_path):
     (tmp_path / "labels" / "train" / "bad.txt").write_text(lines[0])
     source = source_of(tmp_path)
     assert source.table.faults.counts == {
-        "boxes that are no four numbers": 3,
+        "boxes that are no four numbers": 6,
         "boxes of an unknown class": 5,
         "boxes of no area": 1,
         "boxes outside their picture": 1,
@@ -98,9 +99,35 @@ def test_classes_of_yolo_without_names_go_by_number(tmp_path):
     (tmp_path / "data.yaml").unlink()
     (tmp_path / "labels" / "train" / "c.txt").write_text("10 .5 .5 .5 .5\n")
     assert source_of(tmp_path).classes == ("0", "1", "10")
-    (tmp_path / "names").write_text("cat\n\ncat\n")
+    (tmp_path / "names").write_text("cat\n\ndog\n")
     source = source_of(tmp_path, label_names=str(tmp_path / "names"))
-    assert source.classes == ("cat", "1", "2") and "1 boxes of an unknown class" in source.remarks
+    assert source.classes == ("cat", "1", "dog") and "1 boxes of an unknown class" in source.remarks
+
+
+@pytest.mark.parametrize("names", ["cat\ndog\ncat\n", "1\n\ndog\n"])
+def test_classes_of_yolo_of_one_name_are_refused(tmp_path, names):
+    write_yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "names").write_text(names)
+    with pytest.raises(ValueError, match=r"names: classes \[0, [12]\] are all '(cat|1)'"):
+        source_of(tmp_path, label_names=str(tmp_path / "names"))
+
+
+def test_names_given_twice_must_be_the_same(tmp_path):
+    write_yolo(tmp_path)
+    (tmp_path / "names").write_text("cat\ndog\n")
+    assert source_of(tmp_path, label_names=str(tmp_path / "names")).classes == ("cat", "dog")
+    (tmp_path / "names").write_text("dog\ncat\n")
+    with pytest.raises(ValueError, match=r"data.yaml names other classes than .*names"):
+        source_of(tmp_path, label_names=str(tmp_path / "names"))
+
+
+def test_poses_are_refused(tmp_path):
+    write_yolo(tmp_path)
+    with (tmp_path / "data.yaml").open("a") as file:
+        file.write("kpt_shape: [17, 3]\n")
+    with pytest.raises(ValueError, match=r"data.yaml: kpt_shape .* would fit"):
+        source_of(tmp_path)
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>
@@ -178,6 +205,19 @@ def test_no_box_at_all(tmp_path):
     (tmp_path / "train.csv").write_text("path,x1,y1,x2,y2,label\na.png,5,5,5,5,cat")
     with pytest.raises(ValueError, match="no box to train on; 1 boxes of no area"):
         source_of(tmp_path)
+
+
+def test_shares_of_the_picture_are_refused(tmp_path):
+    picture(tmp_path / "a.png")
+    table, listed = tmp_path / "train.csv", tmp_path / "some.json"
+    table.write_text("path,x1,y1,x2,y2,label\na.png,.5,.5,1,1.0,cat\na.png,0,0,.5,1,cat")
+    boxes = [(1, [0.25, 0.25, 0.75, 0.75], 10), (1, [0, NAN, 0.5, 0.5], 10)]
+    listed.write_text(json.dumps(coco([("a.png", 40, 30)], boxes)))
+    for path in (table, listed):
+        with pytest.raises(ValueError, match=f"{path.name}: .* shares .* pixels would fit"):
+            source_of(path)
+    table.write_text(table.read_text() + "\na.png,1,1,2,2,cat")
+    assert len(source_of(table).read(0).boxes) == 3
 
 
 def test_tables_as_people_write_them(tmp_path):

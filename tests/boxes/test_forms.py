@@ -116,6 +116,25 @@ def test_ids_of_coco_are_kept(tmp_path):
     assert answers["images"][2] == {"id": 3, "file_name": "c.png", "width": 40, "height": 30}
 
 
+def test_one_class_without_a_number_is_number_one(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("path,x1,y1,x2,y2,label\na.png,1,2,9,9,owl")
+    source = Boxes(root=str(tmp_path), held_out_share=0).source("train", SHAPE, False)
+    answers = source.answers()
+    assert answers["categories"] == [{"id": 1, "name": "owl"}]
+    assert answers["annotations"][0]["category_id"] == 1
+
+
+def test_categories_of_one_name_are_one_and_counted(tmp_path):
+    write_coco(tmp_path)
+    path = tmp_path / "train.json"
+    path.write_text(path.read_text().replace('"dog"', '"cat"'))
+    source = Boxes(root=str(tmp_path), held_out_share=0).source("train", SHAPE, False)
+    assert source.answers()["categories"] == [{"id": 1, "name": "cat"}]
+    assert "1 categories of the name or number of another (train.json)" in source.remarks
+    assert source.box_counts() == {"cat": 3}
+
+
 def test_classes_that_training_lacks_are_counted(tmp_path):
     write_table(tmp_path)
     lines = ["path,x1,y1,x2,y2,label", "a.png,1,2,9,9,owl", "a.png,1,2,9,9,dog"]

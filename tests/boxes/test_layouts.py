@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from maskedae.datasets.boxes import Boxes
+from maskedae.datasets.labels.labels import NO_TRAINING
 
 sys.path.append(str(Path(__file__).parents[1]))
-from making_boxes import coco, picture, voc_xml  # noqa: E402
+from making_boxes import WRITERS, coco, picture, voc_xml  # noqa: E402
 
 SHAPE = (3, 30, 40)
 COCO = json.dumps(coco([("a.png", 40, 30)], [(1, [1, 2, 3, 4], 10)]))
@@ -133,11 +134,22 @@ def test_layouts(tmp_path, name):
     data = Boxes(root=str(tmp_path / "set"))
     train, held = (data.source(split, SHAPE, False) for split in ("train", "held_out"))
     assert (held is None) == (name in WHOLE)
+    alone = NO_TRAINING if name == "held out alone" else ""
+    assert alone in train.remarks
     for source in filter(None, (train, held)):
-        assert len(source) == 1 and source.classes[0] == "cat" and not source.remarks
+        assert len(source) == 1 and source.classes[0] == "cat" and source.remarks == alone
         assert source.read(0).labels.tolist() == [0]
     shared = ("COCO of two lists", "tables of TensorFlow")  # these held out what they train on
     assert held is None or (held.name(0) == train.name(0)) == (name in shared)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_held_out_alone_stands_in_and_says_so(tmp_path, write):
+    write(tmp_path, "val")
+    data = Boxes(root=str(tmp_path), held_out_share=0)
+    train = data.source("train", SHAPE, False)
+    assert train.remarks == f"{NO_TRAINING}; 1 pictures without boxes" and len(train) == 3
+    assert data.source("held_out", SHAPE, False) is None
 
 
 def test_roots_of_their_own(tmp_path):

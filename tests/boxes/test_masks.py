@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from maskedae.datasets.boxes import Boxes
+from maskedae.datasets.labels import opening
+from maskedae.detection.finding import encoded
+from maskedae.detection.scoring import average_precision
 
 sys.path.append(str(Path(__file__).parents[1]))
 from making_boxes import coco, picture, write_coco, write_yolo  # noqa: E402
@@ -64,6 +67,35 @@ def test_crowds_are_scored_but_not_learned(masked):
     plain = Boxes(root=str(root), held_out_share=0).source("train", SHAPE, False)
     assert len(plain.read(0).boxes) == 2 + broken and plain.read(0).masks is None
     assert "segmentation" not in plain.answers()["annotations"][0]
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_held_out_boxes_without_masks_are_scored_as_boxes(tmp_path, monkeypatch, drawn):
+    write_coco(tmp_path)
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = [[2, 3, 12, 3, 12, 13]]
+    content["annotations"][2]["segmentation"] = [[0, 0, 40, 0, 40, 30]]
+    path.write_text(json.dumps(content))
+    more = {} if drawn else {"val_root": str(path)}
+    if drawn:
+        monkeypatch.setattr(opening, "draw_by_path", lambda *_: np.array([True, False, True]))
+    data = Boxes(root=str(path), masks=True, **more)
+    train, held = (data.source(split, SHAPE, False) for split in ("train", "held_out"))
+    assert "1 boxes without a mask" in train.remarks
+    assert held.remarks.endswith("1 boxes without a mask, which count for scores of boxes")
+    assert train.box_counts() == {"cat": 0 if drawn else 1, "dog": 1}
+    assert held.read(0).masks is None and len(held.read(0).boxes) == 2
+    assert held.whole(0).truths[0].masks.flatten(1).any(1).tolist() == [True, False]
+    truth = held.answers()
+    assert ["segmentation" in one for one in truth["annotations"][:2]] == [True, False]
+    found = [{**one, "score": 1.0} for one in truth["annotations"]]
+    assert average_precision(truth, found).whole["AP"] == pytest.approx(1)
+    found = [one for one in found if "segmentation" in one]
+    for one in found:
+        one["segmentation"] = encoded(held.table.mask(one["id"] - 1, (30, 40)))
+    assert average_precision(truth, found).whole["AP"] < 1
+    assert average_precision(truth, found, "segm").whole["AP"] == pytest.approx(1)
 
 
 def test_polygons_of_yolo(tmp_path):

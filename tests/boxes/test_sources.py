@@ -1,5 +1,6 @@
 """What the core asks of data holds for pictures with boxes."""
 
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -61,6 +62,45 @@ def test_a_source_travels_and_does_not_grow(data):
     for index in range(3):
         source.read(index)
     assert len(pickle.dumps(source)) == before
+
+
+def renamed(content):
+    content["categories"][0]["name"] = "owl"
+
+
+def moved(content):
+    content["annotations"][0]["bbox"][0] += 1
+
+
+def swapped(content):
+    content["annotations"][0]["category_id"] = 20
+
+
+def crowded(content):
+    content["annotations"][0]["iscrowd"] = 1
+
+
+def reshaped(content):
+    content["annotations"][0]["segmentation"] = [[0, 0, 9, 0, 9, 8]]
+
+
+@pytest.mark.parametrize("change", [renamed, moved, swapped, crowded, reshaped])
+def test_other_labels_make_other_data(tmp_path, change):
+    write_coco(tmp_path)
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    for row in content["annotations"]:
+        row["segmentation"] = [[0, 0, 9, 0, 9, 9]]
+
+    def fingerprint():
+        path.write_text(json.dumps(content))
+        data = Boxes(root=str(tmp_path), masks=True, held_out_share=0)
+        return data.source("train", SHAPE, True).fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
+    change(content)
+    assert fingerprint() != before
 
 
 def test_signals_are_normalised_each_by_itself(data):

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from maskedae.cli import main
+from maskedae.doctor.box_census import find_tables
+from maskedae.doctor.sheet import cells_of
 
 sys.path.append(str(Path(__file__).parents[1]))
 from making_boxes import WRITERS, coco, picture, write_coco, write_table, write_voc  # noqa: E402
@@ -94,6 +96,16 @@ def test_a_sheet(tmp_path, capsys):
         main(["doctor", str(tmp_path / "set" / "train"), "--sheet", str(tmp_path / "b.png")]) == 1
     )
     assert "has none" in capsys.readouterr().err
+
+
+def test_pictures_of_a_sheet_are_evenly_taken(tmp_path):
+    lines = ["path,x1,y1,x2,y2,label"] + [f"{number:02d}.png,1,1,9,9,a" for number in range(23)]
+    for number in range(23):
+        picture(tmp_path / f"{number:02d}.png")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    tables, _ = find_tables(str(tmp_path), ("boxes",))
+    names = [cell[0] for cell in cells_of(tables.train, "train", 12)]
+    assert names == [f"train: {number:02d}.png" for number in range(0, 23, 2)]
 
 
 def test_statistics_and_kinds(tmp_path, capsys):
