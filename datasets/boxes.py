@@ -16,7 +16,7 @@ from maskedae.datasets.images import EXTENSIONS as ALONE
 from maskedae.datasets.images import MODES, Images, decode, opened
 from maskedae.datasets.images import inspect as inspect
 from maskedae.datasets.images import sniff as sniff
-from maskedae.datasets.labels.joining import join
+from maskedae.datasets.labels.joining import NO_AREA, NO_NUMBERS, OUTSIDE, join
 from maskedae.datasets.labels.labels import Labels, Reading
 from maskedae.datasets.labels.opening import Tables, open_tables
 from maskedae.datasets.labels.packed import Table
@@ -25,6 +25,7 @@ from maskedae.listing import list_named
 from maskedae.scanning import Wanted
 
 EXTENSIONS = frozenset[str]()  # where pictures are wanted without boxes, too, they are theirs
+FAR = 0.2  # share of boxes beyond their picture that is no accident
 View = Callable[[Tensor, Truth], tuple[Tensor, Truth]]
 
 
@@ -68,6 +69,8 @@ class Boxes:
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"data.scale is {self.scale}; two sizes such as 0.1 2.0 would fit")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"data.flip is {self.flip}; a share in [0, 1] would fit")
 
     def source(self, split: Split, shape: tuple[int, ...], augment: bool) -> Source | None:
         table = self.tables.train if split == "train" else self.tables.held_out
@@ -152,10 +155,17 @@ class BoxSource:
         """What was left out, and how many pictures have no boxes."""
         faults, empty = str(self.table.faults), int((self.table.offsets.diff() == 0).sum())
         left = [f"left out: {faults}"] if faults else []
+        lost = sum(self.table.faults.counts[kind] for kind in (NO_NUMBERS, NO_AREA, OUTSIDE))
+        if lost > len(self.table.boxes):
+            left[0] += "; those are most: do other numbers stand there than should?"
         none = [f"{empty:,} pictures without boxes"] * bool(empty and self.classes)
         bare = int((self.table.segment_offsets.diff() == 0).sum()) if self.masks else 0
         some = [f"{bare:,} boxes without a mask, which count for scores of boxes"] * bool(bare)
-        return "; ".join([*self.table.listing.notes, *left, *none, *some])
+        far = self.table.reaching()
+        cut = [f"{far:,} boxes reach beyond their picture and are cut"] * bool(far)
+        if far > FAR * len(self.table.boxes):
+            cut[0] += ": do corners stand where width and height belong?"
+        return "; ".join([*self.table.listing.notes, *left, *none, *some, *cut])
 
     def name(self, index: int) -> str:
         return self.table.listing.path(index)

@@ -55,8 +55,11 @@ def open_coco(root: str, reading: Reading) -> tuple[Labels, Labels | None] | Non
     whole = [(os.path.join(root, name), None) for name in WHOLE]
     for train, held_out in [split_files(root, SPLIT_FILES), *whole]:
         # One after the other: what JSON makes of a large file takes gigabytes.
-        found = paired(read_file(train, reading.masks), read_file(held_out, reading.masks))
-        if found:
+        parts = read_file(train, reading.masks), read_file(held_out, reading.masks)
+        for file, part, other in zip((train, held_out), parts, parts[::-1], strict=True):
+            if part is None and other is not None and file is not None and os.path.isfile(file):
+                raise ValueError(f"{file} has no lists `images` and `annotations`, as COCO has")
+        if found := paired(*parts):
             return found
     return None
 

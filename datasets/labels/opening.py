@@ -6,7 +6,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from maskedae.datasets.labels.coco import open_coco
-from maskedae.datasets.labels.joining import class_order, join
+from maskedae.datasets.labels.joining import (
+    NO_MASK,
+    class_order,
+    join,
+)
 from maskedae.datasets.labels.labels import Faults, Labels, Reading
 from maskedae.datasets.labels.packed import Table
 from maskedae.datasets.labels.table import open_table
@@ -51,8 +55,7 @@ def open_tables(
     held = held or [second for _, second in pairs if second is not None]
     classes = class_order(train)
     table = join(train, classes, reading.masks)
-    if not len(table.boxes):
-        raise ValueError(f"{root}: no box to train on; {table.faults}")
+    check_boxes(table, root)
     if held:
         return Tables(table, join(held, classes, masks=False))  # boxes are scored without, too
     drawn = draw_by_path(table.listing, held_out_share)
@@ -60,6 +63,15 @@ def open_tables(
         return Tables(table, None)
     whole = join(train, classes, masks=False) if reading.masks else table
     return Tables(table.pick(~drawn), replace(whole.pick(drawn), faults=Faults()))
+
+
+def check_boxes(table: Table, root: str | Sequence[str]) -> None:
+    """Raise ValueError where there is nothing to train on."""
+    told = str(table.faults) or f"{len(table):,} pictures, none with a box"
+    if not len(table.boxes):
+        hint = ": without masks, leave out --data.masks and --detect.masks"
+        lacking = table.faults.counts[NO_MASK]
+        raise ValueError(f"{root}: no box to train on; {told}{hint if lacking else ''}")
 
 
 def find_labels(root: str, reading: Reading) -> tuple[Labels, Labels | None] | None:

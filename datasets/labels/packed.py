@@ -17,6 +17,8 @@ from maskedae.data import BadSample
 from maskedae.datasets.labels.labels import Faults
 from maskedae.listing import Listing
 
+ROUNDING = 2.0  # pixels
+
 
 @dataclass(frozen=True)
 class Table:
@@ -56,6 +58,15 @@ class Table:
     def per_class(self) -> Tensor:
         """Boxes of every class, crowds apart: (classes,)."""
         return self.labels[~self.crowds].bincount(minlength=len(self.classes))
+
+    def reaching(self) -> int:
+        """How many boxes reach beyond their picture by more than rounding does."""
+        sizes = self.sizes.flip(1).double()
+        edges = torch.where(sizes > 0, sizes, torch.inf).repeat_interleave(
+            self.offsets.diff(), dim=0
+        )
+        beyond = torch.maximum(-self.boxes[:, :2], self.boxes[:, 2:] - edges)
+        return int((beyond > ROUNDING).any(1).sum())
 
     def segment(self, row: int) -> Any:
         """The mask of a box as COCO has it; None without."""

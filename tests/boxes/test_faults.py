@@ -252,3 +252,34 @@ def test_names_that_are_none(tmp_path):
     assert "1 boxes of no area (a\\nb.png)" in source.remarks and "\n" not in source.remarks
     with pytest.raises(BadSample, match="null"):
         source.read(1)
+
+
+def test_labels_that_may_mean_other_numbers_are_told(tmp_path):
+    picture(tmp_path / "images" / "a.png")
+    boxes = [(1, [20, 10, 30, 25], 10), (1, [5, 5, 39, 29], 10)]  # corners for width and height
+    (tmp_path / "some.json").write_text(json.dumps(coco([("a.png", 40, 30)], boxes)))
+    told = source_of(tmp_path / "some.json").remarks
+    assert "2 boxes reach beyond their picture and are cut: do corners stand" in told
+    table = "path,x1,y1,x2,y2,label\nimages/a.png,20,10,10,9,x\nimages/a.png,1,1,9,9,x\n"
+    table += "images/a.png,30,10,10,9,x\n"
+    (tmp_path / "some.csv").write_text(table)
+    told = source_of(tmp_path / "some.csv").remarks
+    assert "2 boxes of no area" in told and "those are most: do other numbers" in told
+
+
+def test_a_split_that_is_no_coco_beside_one_that_is_one_is_refused(tmp_path):
+    picture(tmp_path / "val" / "a.png")
+    content = coco([("a.png", 40, 30)], [(1, [2, 2, 9, 9], 10)])
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    (tmp_path / "train.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match=r"train\.json has no lists `images` and `annotations`"):
+        source_of(tmp_path)
+
+
+def test_pictures_without_a_single_box_are_told(tmp_path):
+    picture(tmp_path / "images" / "a.png")
+    (tmp_path / "some.json").write_text(json.dumps(coco([("a.png", 40, 30)], [])))
+    with pytest.raises(ValueError, match="no box to train on; 1 pictures, none with a box"):
+        source_of(tmp_path / "some.json")
+    with pytest.raises(ValueError, match=r"data\.flip is 3"):
+        source_of(tmp_path / "some.json", flip=3)
