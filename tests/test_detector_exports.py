@@ -53,5 +53,5 @@ def test_own_folder_and_what_torchvision_cannot_do(tmp_path: Path) -> None:
     detector = make("plain", masks=False)
     assert export(detector, "safetensors", tmp_path / "own") == 0
     for target in ("torch", "timm"):
-        with pytest.raises(ValueError, match="nothing is written for"):
+        with pytest.raises(ValueError, match="nothing of a detector is written for"):
             export(detector, target, tmp_path / target)
