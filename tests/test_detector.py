@@ -15,6 +15,7 @@ from maskedae.weights import load_with_report
 from maskedae.zoo import create_model
 
 SMALL = {"channels": 16, "box_width": 24, "box_convs": 1, "mask_convs": 1, "min_score": 0.0}
+SMALL |= {"proposals": 100, "samples": 64}
 PLAIN = {"size": (96, 128), "patch": (8, 8), "width": 48, "depth": 4, "heads": 4}
 KINDS = {
     "plain": ("mae_vit_tiny_patch16", PLAIN),

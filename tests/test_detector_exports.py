@@ -20,6 +20,7 @@ def make(kind: str, masks: bool) -> Detector:
     torch.manual_seed(0)
     name, config = KINDS[kind]
     small = {"channels": 16, "box_width": 24, "box_convs": 1, "mask_convs": 1, "most": 20}
+    small["proposals"] = 100
     heads = Heads(masks=masks, window=5, wide=[1, 3], **small)
     return Detector(create_model(name, **config).encoder, ("cat", "dog"), heads).eval()
 
