@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from maskedae.relative import Relative
-from maskedae.transformer import Block, keep_paths
+from maskedae.transformer import keep_paths
 from maskedae.units import places
 from maskedae.windowed import Windows
 
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from maskedae.hierarchy import Hierarchy
     from maskedae.vit import VisionTransformer
 
-Area = tuple[
-    int, int
-]  # mask units down and across that a picture takes of the grid, from its corner
+Area = tuple[int, int]  # mask units down and across that a picture takes, from the grid's corner
 
 
 class Maps(nn.Module, ABC):
@@ -83,32 +80,22 @@ class PlainMap(Maps):
         paths = None if noise is None else noise[:, : 2 * encoder.depth]
         keeps = keep_paths(encoder.blocks, x, paths)
         for number in range(encoder.depth):
-            keep = None if keeps is None else keeps[:, number]
-            step = partial(self._step, encoder.blocks[number], number, area)
-            if encoder.blocks.checkpointing and self.training:
-                x = checkpoint(step, x, keep, use_reentrant=False)
-            else:
-                x = step(x, keep)
+            look = partial(self._look, number, area)
+            x = encoder.blocks.step(number, x, keeps, look=look)
         return [x.transpose(1, 2).reshape(len(x), -1, *area)]
 
-    def _step(
-        self, block: Block, number: int, area: Area, x: Tensor, keep: Tensor | None
-    ) -> Tensor:
+    def _look(self, number: int, area: Area, x: Tensor) -> Tensor:
+        """What attention of a block makes of normalised tokens of a picture: (B, h w, D)."""
+        (encoder,) = self.owner
         sides = area if number in self.wide else (self.window, self.window)
         windows = Windows(area, sides, (0, 0))
         widen = None
         if self.relative is not None:
             table: Relative = self.relative[number]  # type: ignore[assignment]
             widen = partial(table.widen, sides=sides)
-        pieces = windows.cut(block.norm1(x))
-        looked = block.attn(pieces.flatten(0, 1), widen=widen).view(pieces.shape)
-        looked = windows.join(looked)
-        if keep is None:
-            x = x + looked
-            return x + block.mlp(block.norm2(x))
-        first, second = keep[:, :, None, None].unbind(1)
-        x = x + looked * first
-        return x + block.mlp(block.norm2(x)) * second
+        pieces = windows.cut(x)
+        looked = encoder.blocks[number].attn(pieces.flatten(0, 1), widen=widen)
+        return windows.join(looked.view(pieces.shape))
 
 
 class StageMaps(Maps):

@@ -1,5 +1,6 @@
 """The transformer that encoders and decoders are made of."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from maskedae.attention import Attention
 from maskedae.ragged import shut_out
+
+Look = Callable[[Tensor], Tensor]  # normalised tokens (B, N, D) -> what attention makes of them
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,20 @@ class Block(nn.Module):
         last: int | None = None,
         keep: Tensor | None = None,
         bias: Tensor | None = None,
+        look: Look | None = None,
     ) -> Tensor:
         """(B, N, D) -> (B, N, D); where only the last K are wanted, (B, K, D).
 
         `keep` (B, 2) scales what attention and MLP add, to nothing where a path is dropped; `bias`
-        is added to the scores of attention.
+        is added to the scores of attention; `look` is what calls it, if not all is to be seen.
         """
-        kept = x if last is None else x[:, -last:]
+        kept, x = x if last is None else x[:, -last:], self.norm1(x)
+        looked = self.attn(x, last, bias) if look is None else look(x)
         if keep is None:
-            x = kept + self.attn(self.norm1(x), last, bias)
+            x = kept + looked
             return x + self.mlp(self.norm2(x))
         first, second = keep[:, :, None, None].unbind(1)
-        x = kept + self.attn(self.norm1(x), last, bias) * first
+        x = kept + looked * first
         return x + self.mlp(self.norm2(x)) * second
 
 
@@ -93,12 +98,13 @@ class Blocks(nn.ModuleList):
         keeps: Tensor | None = None,
         last: int | None = None,
         bias: Tensor | None = None,
+        look: Look | None = None,
     ) -> Tensor:
         """Run one block, forgetting its activations if they are to be computed again."""
         keep = None if keeps is None else keeps[:, number]
         if self.checkpointing and self.training:
-            return checkpoint(self[number], x, last, keep, bias, use_reentrant=False)
-        return self[number](x, last, keep, bias)
+            return checkpoint(self[number], x, last, keep, bias, look, use_reentrant=False)
+        return self[number](x, last, keep, bias, look)
 
     def forward(
         self,

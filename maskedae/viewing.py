@@ -23,8 +23,6 @@ from maskedae.reconstruction import imagine_row, note
 from maskedae.weights import EncoderOnly, Loaded, load_with_report
 from maskedae.zoo import model_file
 
-BOXES = "maskedae.datasets.boxes.Boxes"  # what looks at the signals of detectors
-
 
 def data_node(loaded: Loaded) -> dict[str, Any]:
     """How the data that a checkpoint was trained on are described, or what its model usually sees.
@@ -38,7 +36,7 @@ def data_node(loaded: Loaded) -> dict[str, Any]:
     if node:
         said = f"data of kind {node.get('class_path')} are not opened at a checkpoint's word"
         print(f"{said}; --data names them", file=sys.stderr)
-    return {"class_path": BOXES if "detector" in loaded.recipe else model_file(loaded.name).DATA}
+    return {"class_path": getattr(loaded.model, "DATA", model_file(loaded.name).DATA)}
 
 
 def data_given(loaded: Loaded, arguments: list[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from maskedae.exporting.running import export
 from maskedae.settings import Heads
 from maskedae.zoo import create_model
 
+EXTRA = "an extra, which the tests install: pip install 'maskedae[onnx]'"
 PLAIN = {"size": (64, 96), "patch": (8, 8), "width": 48, "depth": 4, "heads": 4}
 KINDS = {"plain": ("mae_vit_tiny_patch16", PLAIN), "stages": ("hiera_tiny_224", {"size": (64, 96)})}
 
@@ -27,8 +28,8 @@ def make(kind: str, masks: bool) -> Detector:
 
 @pytest.mark.parametrize(("kind", "masks"), [("plain", True), ("stages", False)])
 def test_onnxruntime_finds_the_same(kind: str, masks: bool, tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime", reason=EXTRA)
+    pytest.importorskip("onnx", reason=EXTRA)
     detector, path = make(kind, masks), tmp_path / "found.onnx"
     apart = export(detector, "onnx", path)
     assert apart is not None and apart < 1e-3

@@ -33,6 +33,8 @@ class Detector(nn.Module, Hub):
     another: alone and in any batch it has the same boxes and the same loss.
     """
 
+    DATA = "maskedae.datasets.boxes.Boxes"  # what looks at its pictures, if no recipe says
+
     def __init__(self, encoder: Encoder, classes: Sequence[str], heads: Heads) -> None:
         super().__init__()
         if not classes:
