@@ -10,6 +10,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from maskedae.linear import Linear, linear
+
 # Queries, keys, values (B, heads, N, d), and what is added to their scores, (B, heads, N, N) or
 # what spreads to it.
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
@@ -81,8 +83,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = divided(width, heads)
         self.kernel = KERNELS["sdpa"]
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(
         self,
@@ -95,7 +97,7 @@ class Attention(nn.Module):
 
         `bias` is added to the scores, see `Kernel`; `widen` adds to what they are products of.
         """
-        parts = F.linear(x, self.qkv.weight, keys_held(self.qkv.bias)).chunk(3, dim=-1)
+        parts = linear(x, self.qkv.weight, keys_held(self.qkv.bias)).chunk(3, dim=-1)
         q, k, v = (rearrange(part, "b n (h d) -> b h n d", h=self.heads) for part in parts)
         q, width = q if last is None else q[:, :, -last:], v.shape[-1]
         if widen is not None:

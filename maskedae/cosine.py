@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from maskedae.attention import KERNELS, divided
+from maskedae.linear import Linear
 
 
 class Nearness(nn.Module):
@@ -45,10 +46,10 @@ class CosineAttention(nn.Module):
         super().__init__()
         self.heads = divided(width, heads)
         self.kernel = KERNELS["sdpa"]
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = Linear(width, 3 * width)
         self.tau = nn.Parameter(torch.ones(heads))
         self.near = Nearness(heads, dropout)
-        self.proj = nn.Linear(width, width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Tensor, steps: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attend within each of W windows: (B, W, L, D), (L, L, 2) -> (B, W, L, D).

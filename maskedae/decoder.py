@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from maskedae.encoder import Latent
 from maskedae.fusion import Fusion
+from maskedae.linear import Linear
 from maskedae.masking import Mask, take
 from maskedae.positions import Places
 from maskedae.transformer import Blocks, Tower, init_linear
@@ -33,14 +34,14 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.fusion = fusion
-        self.embed = nn.Linear(latent, tower.width, bias=embed_bias)
+        self.embed = Linear(latent, tower.width, bias=embed_bias)
         self.mask_token = nn.Parameter(torch.empty(1, 1, tower.width).normal_(std=0.02))
         token = torch.zeros(1, positions.prefix, tower.width)
         self.class_token = nn.Parameter(token) if own_class_token else None
         self.positions = positions
         self.blocks = blocks or Blocks(tower)
         self.norm = nn.LayerNorm(tower.width, eps=tower.eps)
-        self.head = nn.Linear(tower.width, values)
+        self.head = Linear(tower.width, values)
         init_linear(self)
 
     def _decode(

@@ -4,6 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from maskedae.linear import linear
 from maskedae.units import places
 
 
@@ -29,7 +30,7 @@ class Shrink(nn.Module):
         """(B, V, L, D) -> (B, V, L / K, D')."""
         blocks = rearrange(x, "b v (k l) d -> b v l (k d)", k=len(self.order))
         weight = self.weight.flatten(2)[:, :, self.order].transpose(1, 2).flatten(1)
-        return nn.functional.linear(blocks, weight, self.bias)
+        return linear(blocks, weight, self.bias)
 
 
 class Fusion(nn.Module):

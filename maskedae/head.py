@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from maskedae.linear import Linear
+
 Pool = Literal["mean", "class"]
 
 
@@ -46,7 +48,7 @@ class Head(nn.Module):
         self.dropout = dropout
         self.linear: nn.Module = nn.Identity()
         if outputs:
-            self.linear = nn.Linear(width, outputs)
+            self.linear = Linear(width, outputs)
             nn.init.trunc_normal_(self.linear.weight, std=0.01 if batch_norm else 2e-5)
             nn.init.zeros_(self.linear.bias)
         if outputs and batch_norm:

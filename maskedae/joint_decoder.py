@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from maskedae.joint import Both, JointBlocks
+from maskedae.linear import Linear
 from maskedae.masking import take
 from maskedae.meeting import Masks
 from maskedae.positions import FixedPositions
@@ -40,12 +41,12 @@ class JointDecoder(nn.Module):
         tower: Tower,
     ) -> None:
         super().__init__()
-        self.embed = nn.Linear(latent, tower.width)
+        self.embed = Linear(latent, tower.width)
         self.mask_token = nn.Parameter(torch.empty(1, 1, tower.width).normal_(std=0.02))
         self.positions = nn.ModuleList(positions)
         self.joint = JointBlocks(tower)
         self.norm = nn.LayerNorm(tower.width, eps=tower.eps)
-        self.heads = nn.ModuleList(nn.Linear(tower.width, many) for many in values)
+        self.heads = nn.ModuleList(Linear(tower.width, many) for many in values)
         init_linear(self)
 
     def _decode(self, tokens: Both, masks: Masks, present: Both | None) -> Both:

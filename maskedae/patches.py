@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from maskedae.linear import linear
 from maskedae.masking import take
 
 CUTS = {
@@ -147,4 +148,4 @@ class PatchEmbed(nn.Module):
         patches = patchify(signal, self.patch, self.stride)
         chosen = patches if index is None else take(patches, index)
         weight = rearrange(self.weight, KERNELS[len(self.patch)])
-        return nn.functional.linear(chosen, weight, self.bias)
+        return linear(chosen, weight, self.bias)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from maskedae.attention import KERNELS, divided, keys_held
+from maskedae.linear import Linear, linear
 from maskedae.transformer import Mlp, keep_paths
 
 
@@ -31,12 +31,12 @@ class UnitAttention(nn.Module):
         super().__init__()
         self.heads, self.within = divided(out, heads), within
         self.kernel = KERNELS["sdpa"]
-        self.qkv = nn.Linear(width, 3 * out)
-        self.proj = nn.Linear(out, out)
+        self.qkv = Linear(width, 3 * out)
+        self.proj = Linear(out, out)
 
     def forward(self, x: Tensor, share: int) -> Tensor:
         """(B, V, L, D) -> (B, V, L / share, D')."""
-        parts = F.linear(x, self.qkv.weight, keys_held(self.qkv.bias)).chunk(3, dim=-1)
+        parts = linear(x, self.qkv.weight, keys_held(self.qkv.bias)).chunk(3, dim=-1)
         parts = pooled(parts[0], share), *parts[1:]
         # Units are samples of their own, or one after the other.
         lie = "(b v) h l d" if self.within else "b h (v l) d"
@@ -57,7 +57,7 @@ class UnitBlock(nn.Module):
         self.attn = UnitAttention(width, out, heads, within)
         self.norm2 = nn.LayerNorm(out, eps=eps)
         self.mlp = Mlp(out, 4 * out)
-        self.proj = nn.Linear(width, out) if width != out else None
+        self.proj = Linear(width, out) if width != out else None
 
     def forward(self, x: Tensor, share: int = 1, keep: Tensor | None = None) -> Tensor:
         """(B, V, L, D) -> (B, V, L / share, D').

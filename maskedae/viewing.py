@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from accelerate import PartialState
 from jsonargparse import ArgumentParser, Namespace
 
 from maskedae.attention import set_kernel
@@ -128,7 +128,7 @@ def draw_reconstructions(
         kind = type(model).__name__.lower()
         raise ValueError(f"the checkpoint holds a {kind}, which imagines nothing")
     set_kernel(model, "sdpa")  # the kernel of the training may need another machine
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = PartialState().device
     model.to(device)
     suit(model, data)
     source = data.files(files, loaded.config.shape)

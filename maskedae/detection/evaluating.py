@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 
 from maskedae.boxed import Boxed, Found
 from maskedae.checkpoints import write_whole
@@ -106,7 +106,7 @@ def told(found: dict[str, Precision]) -> str:
 @torch.no_grad()
 def predict(model: Detector, data: Data, source: Any, workers: int = 0) -> Iterator[Seen | Skipped]:
     """What is found on every picture, or why it cannot be read."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = PartialState().device
     model.to(device).eval()
     for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
         if isinstance(batch.samples, Boxed):

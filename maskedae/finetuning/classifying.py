@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor
 
 from maskedae.answers import Answers
@@ -61,7 +61,7 @@ def classifier_of(loaded: Loaded, path: Path) -> Classifier:
 def predict(model: Classifier, data: Data, source: Source, workers: int = 0) -> Iterator[Predicted]:
     """The outputs of every sample, or why it cannot be read."""
     suit(model, data)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = PartialState().device
     model.to(device)
     for batch in read_in_order(source, list(range(len(source))), batch_for(source, FEW), workers):
         if batch.samples is not None:
