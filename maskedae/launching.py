@@ -117,4 +117,6 @@ def run_training(
     finished = trainer.train()
     for tracker in accelerator.trackers:  # processes stay together: another training may follow
         tracker.finish()
+    if finished:
+        launch.say(f"finished  {trainer.plan.steps} steps; weights and pictures are in {run.folder}")
     return finished

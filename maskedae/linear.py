@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
 LARGE = 2**25  # products from which on it is worth to set oneDNN up, 0.6 ms for each new shape
+PLAIN = {Tensor, nn.Parameter}  # others stand for values that lie elsewhere, or in other forms
 ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
@@ -38,7 +39,7 @@ def suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return bool(
         x.device.type == "cpu"
         and x.dim() > 1
-        and type(x) is Tensor  # not one that only stands for values
+        and {type(x), type(weight)} <= PLAIN
         and x.dtype == weight.dtype == torch.float32
         and x.numel() * len(weight) >= LARGE
         and ONEDNN is not None

@@ -100,6 +100,16 @@ def test_small_products_are_left_to_pytorch(monkeypatch):
     assert not suits_onednn(made(3, 5), made(4, 5)) and suits_onednn(made(4, 5), made(4, 5))
 
 
+def test_other_kinds_of_tensors_are_left_to_pytorch():
+    class Odd(torch.Tensor):
+        pass
+
+    x, weight = made(3, 5), made(4, 5)
+    assert not suits_onednn(x.as_subclass(Odd), weight)
+    assert not suits_onednn(x, weight.as_subclass(Odd))
+    assert suits_onednn(x, torch.nn.Parameter(weight))
+
+
 def test_one_vector_is_left_to_pytorch():
     assert_close(linear(made(5), made(4, 5)), F.linear(made(5), made(4, 5)))
 
