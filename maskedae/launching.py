@@ -118,5 +118,5 @@ def run_training(
     for tracker in accelerator.trackers:  # processes stay together: another training may follow
         tracker.finish()
     if finished:
-        launch.say(f"finished  {trainer.plan.steps} steps; weights and pictures are in {run.folder}")
+        launch.say(f"finished  {trainer.plan.steps} steps; weights and pictures in {run.folder}")
     return finished
