@@ -128,7 +128,9 @@ class Bench:
         set_drop_path(model.encoder, recipe.train.drop_path)
         suit(model, recipe.data)
         teacher = any_teacher(model, recipe.model)
-        self.task = Pretraining(model, recipe.data, teacher=teacher and teacher.to(self.device))
+        if teacher is not None:
+            teacher = self.accelerator.prepare_model(teacher, evaluation_mode=True)
+        self.task = Pretraining(model, recipe.data, teacher=teacher)
         self.stepper = Stepper(self.task, self.train, self.accelerator)
         self.workers = share_of_cores(self.train, self.processes)
         rooted = getattr(recipe.data, "root", None)

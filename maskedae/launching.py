@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from maskedae.attention import try_kernels
@@ -108,6 +109,12 @@ def run_training(
     if run.checkpoints.last:
         trainer.restore()
         launch.say(f"resumed   at step {trainer.step} of {trainer.plan.steps}")
+    steps = sorted(set(gather_object([trainer.step])))
+    if len(steps) > 1:
+        raise ValueError(
+            f"processes found checkpoints of different steps in {launch.out}, {steps}; a "
+            f"folder that all machines see would fit"
+        )
     run.remember_skipped()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:

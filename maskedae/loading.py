@@ -16,6 +16,7 @@ from maskedae.boxed import Boxed
 from maskedae.data import BadSample, Source
 from maskedae.pairs import Pair, stack_views
 from maskedae.sampling import Draw, MicroBatches, key
+from maskedae.stopping import SIGNALS
 
 AUGMENT, NOISE = 0, 1  # what a sample's randomness is for
 REPLACEMENTS = 100
@@ -102,9 +103,9 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def leave_signals_to_main(_: int = 0) -> None:
-    """Let Ctrl-C and SIGTERM end a worker's parent, which ends its workers in good order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Let what asks a run to end be heard by a worker's parent, which ends it in good order."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

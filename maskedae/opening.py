@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import yaml
 from accelerate import PartialState
 from jsonargparse import ArgumentParser, Namespace
@@ -17,6 +16,7 @@ from maskedae.data import Data, Source, Split
 from maskedae.encoder import Encoder
 from maskedae.evaluation import spread
 from maskedae.extraction import choose_layers, digest
+from maskedae.processes import make_state, readers
 from maskedae.ragged import suit
 from maskedae.runs import FREE
 from maskedae.viewing import parse_with_data, refuse_detector
@@ -91,14 +91,12 @@ def open_checkpoint(parser: ArgumentParser, arguments: list[str]) -> Opened:
     """Load the checkpoint that comes first; its recipe gives the defaults of the data."""
     options, loaded = parse_with_data(parser, arguments)
     refuse_detector(loaded)
-    state = PartialState(cpu=not torch.accelerator.is_available())
+    state = make_state()
     set_kernel(loaded.model, "sdpa")  # the kernel of the training may need another machine
     encoder = loaded.model.encoder.to(state.device)
     settings = yaml.safe_load(parser.dump(options, skip_unset=False))["data"]
     if options.workers is None:
-        # Where a GPU computes, the cores are free to read.
-        cores = len(os.sched_getaffinity(0)) // state.num_processes
-        options.workers = max(1, cores) if state.device.type != "cpu" else 1
+        options.workers = readers(state)
     choose_layers(encoder, options.get("layers"))
     data = parser.instantiate(options).data
     suit(encoder, data)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import TorchDynamoPlugin
+from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -16,6 +16,7 @@ from maskedae.checkpoints import optimizer_tensors, restore_optimizer
 from maskedae.data import Data
 from maskedae.loading import Batch, Skipped
 from maskedae.optim import adamw, lars
+from maskedae.processes import PATIENCE, cores_each
 from maskedae.sampling import key
 from maskedae.settings import Train
 
@@ -65,16 +66,20 @@ def make_accelerator(settings: Train, folder: Path) -> Accelerator:
     cpu = settings.device == "cpu" or not torch.accelerator.is_available()
     precision = settings.precision
     if precision == "auto":
-        precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "fp32"
+        # Emulated, as on what came before Ampere, it would be slower than single precision.
+        fit = not cpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if fit else "fp32"
     if cpu and precision == "fp16":
         raise ValueError("fp16 needs a GPU; --train.precision=bf16 or fp32 would fit")
-    compiler = TorchDynamoPlugin(backend="inductor", fullgraph=True, dynamic=False)
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"  # what wraps the model otherwise is no graph
+    compiler = TorchDynamoPlugin(backend="inductor", fullgraph=alone, dynamic=False)
     return Accelerator(
         cpu=cpu,
         mixed_precision={"fp32": "no"}.get(precision, precision),
         dynamo_plugin=compiler if settings.compile else None,
         log_with=settings.trackers,
         project_dir=folder,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
 
 
@@ -82,7 +87,7 @@ def share_of_cores(settings: Train, processes: int) -> int:
     """Reading processes for each training process."""
     if settings.workers is not None:
         return settings.workers
-    return max(len(os.sched_getaffinity(0)) // processes, 1)
+    return cores_each(processes)
 
 
 def make_optimizer(model: nn.Module, settings: Train) -> Optimizer:
@@ -162,6 +167,8 @@ class Stepper:
             for name, value in metrics.items():
                 watched[name] = watched.get(name, 0) + value.detach().float() / len(batches)
         self.watched = list(watched)
+        # One process skips a step if any does: their weights must stay the same.
+        loss = self.accelerator.reduce(loss, "mean")
         told = torch.tensor(host).to(loss.device, non_blocking=True)
         facts = torch.stack([loss, self._update(loss), *told, *watched.values()])
         return self.accelerator.reduce(facts, "mean")

@@ -117,7 +117,7 @@ class Trainer:
                 micro = [next(batches) for _ in range(self.settings.accumulate)]
                 waited = time.monotonic() - asked
                 self._require_samples(micro)
-                skips = sum(len(batch.skipped) for batch in micro)
+                skips = sum(s.name not in self.bad for batch in micro for s in batch.skipped)
                 host = [waited, float(skips), float(request.signal is not None)]
                 facts = self.stepper.take(self.step, self._lr(self.step), micro, host)
                 self.step += 1

@@ -116,6 +116,9 @@ class UnitEmbed(nn.Module):
             pieces = pieces.unfold(axis, side + k - s, side)
         axes = len(self.units)
         units_first = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
-        where = torch.unravel_index(index, self.units)
+        where: list[Tensor] = []
+        rest = index
+        for count in reversed(self.units):
+            where, rest = [rest % count, *where], rest // count
         samples = torch.arange(len(index), device=index.device)[:, None]
         return pieces.permute(units_first)[(samples, *where)]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from maskedae import checkpoints
+from maskedae import checkpoints, launching
 from maskedae.cli import main
 from maskedae.pretraining import Pretraining
 
@@ -101,6 +102,30 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(place, monkeypatch):
     last = [row for row in rows(folder / "run") if "loss" in row][-1]
     assert last["nonfinite"] == 3
     assert all(tensor.isfinite().all() for tensor in weights(folder / "run").values())
+
+
+def test_a_step_that_is_not_finite_elsewhere_is_skipped_here_too(place, monkeypatch):
+    """What each process would decide for itself would part their weights."""
+    folder, command = place
+    reduce, calls = Accelerator.reduce, [0]
+
+    def spoiled(self, value, how):
+        calls[0] += 1  # twice a step: the loss, and what is told of it
+        return reduce(self, value, how) * (torch.nan if calls[0] == 7 else 1)
+
+    monkeypatch.setattr(Accelerator, "reduce", spoiled)
+    assert main(command) == 0
+    assert [row for row in rows(folder / "run") if "loss" in row][-1]["nonfinite"] == 1
+
+
+def test_processes_that_found_different_checkpoints_end(place, monkeypatch, capsys):
+    folder, command = place
+    monkeypatch.setattr(launching, "gather_object", lambda steps: [*steps, 5])
+    assert main(command) == 1
+    assert (
+        "of different steps" in capsys.readouterr().err
+        and not (folder / "run/metrics.jsonl").exists()
+    )
 
 
 def test_too_many_of_them_in_a_row_end_the_run(place, monkeypatch, capsys):

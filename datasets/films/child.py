@@ -12,6 +12,7 @@ from maskedae.datasets.films.describing import facts
 from maskedae.datasets.films.film import Refused
 from maskedae.datasets.films.keeping import Keeper
 from maskedae.datasets.films.recording import record
+from maskedae.stopping import SIGNALS
 
 REQUESTS = 1000  # after which a process is replaced, in case a decoder leaks
 FULL = 2**30  # bytes in memory after which it is, too
@@ -25,7 +26,8 @@ WORK: dict[str, Callable[[Any], object]] = {
 
 def main(parent: int) -> None:
     """Answer requests, pickles through standard input and output, until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us in good order
+    for number in SIGNALS:  # the parent ends us in good order
+        signal.signal(number, signal.SIG_IGN)
     follow(parent)
     limit_memory()
     answers = os.fdopen(os.dup(1), "wb")

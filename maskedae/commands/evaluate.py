@@ -31,7 +31,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--split", choices=["held_out", "train"], default="held_out")
     parser.add_argument("--overwrite", action="store_true", help="replace what is in --out")
     parser.add_argument("--out", type=Path, help=FILES)
-    parser.add_argument("--workers", type=int, default=1, help="processes that read data")
+    parser.add_argument("--workers", type=int, help="processes that read data")
     return parser
 
 
@@ -42,12 +42,12 @@ def main(arguments: list[str]) -> int:
         parser.print_help()
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
 
-    import torch
     from accelerate import Accelerator
 
     from maskedae.attention import set_kernel
     from maskedae.detection.detector import Detector
     from maskedae.finetuning.classifying import classifier_of
+    from maskedae.processes import make_state, readers
     from maskedae.viewing import parse_with_data
 
     began = time.monotonic()
@@ -59,7 +59,9 @@ def main(arguments: list[str]) -> int:
     if not isinstance(model, Detector):
         model = classifier_of(loaded, options.checkpoint)
     data, source = open_source(parser, options, arguments, loaded.config.shape)
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    state, accelerator = make_state(), Accelerator()
+    if options.workers is None:
+        options.workers = readers(state)
     model.to(accelerator.device)
     if accelerator.is_main_process:
         print(f"{len(source)} samples, from {source.name(0)} to {source.name(len(source) - 1)}")

@@ -34,7 +34,7 @@ def make_parser() -> ArgumentParser:
         type=float | None,
         help=f"of a detector: leave less probable boxes out; {LEAST} if not given",
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes that read data")
+    parser.add_argument("--workers", type=int, help="processes that read data")
     parser.add_argument("--json", type=Path, help="write a line of JSON for every file here, too")
     return parser
 
@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
     from maskedae.attention import set_kernel
     from maskedae.detection.detector import Detector
     from maskedae.finetuning.classifying import classifier_of
+    from maskedae.processes import make_state, readers
     from maskedae.viewing import parse_with_data
 
     options, loaded = parse_with_data(parser, arguments)
@@ -58,6 +59,8 @@ def main(arguments: list[str]) -> int:
         raise ValueError(f"{options.json} exists; take another name")
     if options.json and not options.json.parent.is_dir():
         raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}")
+    if options.workers is None:
+        options.workers = readers(make_state())
     model = loaded.model
     if not isinstance(model, Detector):
         if options.out or options.min_score is not None:
