@@ -23,6 +23,7 @@ def made(*shape):
 @pytest.fixture(autouse=True)
 def all_are_large(monkeypatch):
     monkeypatch.setattr(maskedae.linear, "LARGE", 1)
+    monkeypatch.setattr(maskedae.linear, "_shapes", set())
 
 
 def results(call, x, weight, bias, seen):
@@ -104,7 +105,6 @@ def test_what_does_not_fit_is_told_by_pytorch():
 
 
 def test_only_so_many_shapes_are_kept(calls, monkeypatch):
-    monkeypatch.setattr(maskedae.linear, "_shapes", set())
     monkeypatch.setattr(maskedae.linear, "MOST", 2)
     for rows in (3, 4, 6, 3, 6):
         linear(made(rows, 5), made(4, 5))
