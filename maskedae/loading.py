@@ -170,7 +170,7 @@ def read_in_order(
     yield from DataLoader(
         _Plain(source),
         batch_sampler=parts,
-        num_workers=workers,
+        num_workers=min(workers, len(parts)),
         collate_fn=_as_it_is,
         worker_init_fn=leave_signals_to_main,
     )

@@ -117,7 +117,7 @@ class UnitEmbed(nn.Module):
         axes = len(self.units)
         units_first = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
         where: list[Tensor] = []
-        rest = index
+        rest = index  # torch.unravel_index would make the host wait for the device
         for count in reversed(self.units):
             where, rest = [rest % count, *where], rest // count
         samples = torch.arange(len(index), device=index.device)[:, None]

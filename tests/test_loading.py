@@ -3,6 +3,7 @@ import sys
 
 import torch
 
+from maskedae import loading
 from maskedae.data import BadSample
 from maskedae.loading import Samples, batch_for, read_in_order, training_loader
 from maskedae.sampling import MicroBatches, Plan
@@ -88,6 +89,14 @@ def test_views_follow_each_other_view_by_view():
     again = Samples(Pairs(), 0, 4).__getitems__([(0, 8)])
     assert again.noise.equal(batch.noise[1::2])
     assert batch.average(batch.samples).flatten().tolist() == [4.25, 8.25]
+
+
+def test_no_more_processes_read_than_there_are_batches(monkeypatch):
+    started, load = [], loading.DataLoader
+    record = lambda *data, **how: started.append(how["num_workers"]) or load(*data, **how)  # noqa: E731
+    monkeypatch.setattr(loading, "DataLoader", record)
+    (batch,) = read_in_order(Numbers(), [3, 4], batch_size=2, workers=96)
+    assert started == [1] and [index for _, index in batch.draws] == [3, 4]
 
 
 def test_views_of_samples_read_in_order_are_averaged():
